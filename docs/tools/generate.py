@@ -26,7 +26,7 @@ COPIES = {
 _HEAD = """# Command line
 
 Made from `dpr-rag COMMAND --help`. Exit codes: 0 done, 1 an error (one line on standard error) or a part of a corpus left out,
-2 wrong usage, 130 interrupted, 143 ended by SIGTERM."""
+2 wrong usage, 129 the terminal was closed, 130 interrupted, 143 ended by SIGTERM."""
 
 
 def commands_page() -> str:
