@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,16 @@ def test_formats_without_parts_or_vectors_say_so(tmp_path: Path) -> None:
         open_corpus(tmp_path / "p.jsonl", part="train")
     with pytest.raises(CorpusError, match=r"the format jsonl holds no vectors beside its passages"):
         open_reading(tmp_path / "p.jsonl", Reading(vectors=True))
+
+
+def test_a_dataset_that_shrinks_while_it_is_read_is_an_error_and_no_end_of_the_process(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    table = pa.table({"id": [str(n) for n in range(20_000)], "text": ["word " * 20] * 20_000})
+    with pa.ipc.new_stream(folder / "p.arrow", table.schema) as stream:
+        stream.write_table(table, max_chunksize=1000)
+    found = open_corpus(folder / "p.arrow")
+    assert next(found).id == "0"
+    os.truncate(folder / "p.arrow", 200_000)
+    with pytest.raises(CorpusError, match=r"p\.arrow: is no Arrow file that can be read"):
+        list(found)

@@ -8,7 +8,7 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -221,3 +221,34 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
     (tmp_path / "e.npz").write_bytes(data[:-30])
     with pytest.raises(CorpusError, match=r"e\.npz: a damaged \.npz file"):
         read(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_that_shrinks_while_it_is_read_is_an_error_and_no_end_of_the_process(
+    tmp_path: Path, order: Literal["C", "F"]
+) -> None:
+    matrix = np.asarray(np.random.default_rng(0).random((5000, 32), np.float32), order=order)
+    np.save(tmp_path / "v.npy", matrix)
+    (tmp_path / "v.ids.txt").write_text("".join(f"{n}\n" for n in range(5000)), "utf-8")
+    whole = list(read_vectors(tmp_path / "v.npy", block=1024))
+    assert [name for names, _ in whole for name in names] == [str(n) for n in range(5000)]
+    assert np.array_equal(np.concatenate([vectors for _, vectors in whole]), matrix)
+    found = read_vectors(tmp_path / "v.npy", block=1024)
+    assert np.array_equal(next(iter(found))[1], matrix[:1024])
+    os.truncate(tmp_path / "v.npy", 300_000)
+    with pytest.raises(
+        CorpusError, match=r"v\.npy: has become shorter while it was read; read it again when it is whole"
+    ):
+        list(found)
+
+
+def test_ids_that_become_fewer_while_an_array_is_read_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.ones((50_000, 2), np.float32))
+    (tmp_path / "v.ids.txt").write_text("".join(f"{n:09}\n" for n in range(50_000)), "utf-8")
+    found = read_vectors(tmp_path / "v.npy", block=1000)
+    next(iter(found))
+    os.truncate(tmp_path / "v.ids.txt", 200_000)
+    with pytest.raises(
+        CorpusError, match=r"v\.ids\.txt: changed while it was read, after 2\d,\d{3} ids; read it again"
+    ):
+        list(found)

@@ -113,10 +113,11 @@ def _stream(file: Path) -> Iterator[Any]:
     """Open an Arrow file in stream or file format; errors name the file."""
     arrow = import_pyarrow("Arrow")
     try:
-        with arrow.memory_map(str(file)) as mapped:
-            whole = mapped.read(len(_OF_FILE)) == _OF_FILE
-            mapped.seek(0)
-            yield arrow.ipc.open_file(mapped) if whole else arrow.ipc.open_stream(mapped)
+        # not mapped into memory, where a file that shrinks while it is read would end the process
+        with arrow.OSFile(str(file)) as opened:
+            whole = opened.read(len(_OF_FILE)) == _OF_FILE
+            opened.seek(0)
+            yield arrow.ipc.open_file(opened) if whole else arrow.ipc.open_stream(opened)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(
             f"{file}: is no Arrow file that can be read ({error!s:.200}); save the dataset anew"

@@ -14,6 +14,7 @@ from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located, re
 from dpr_rag.corpora.json_files import read_value
 from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
 from dpr_rag.corpora.magic import refuse_device
+from dpr_rag.corpora.matrices import Matrix
 from dpr_rag.corpora.numpy_archives import read_archive
 from dpr_rag.errors import CorpusError, UnreadableError, VectorError
 from dpr_rag.faces import ByFace, message_of
@@ -119,19 +120,17 @@ def _read_pickle(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
 
 
 def _read_npy(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
-    try:
-        matrix = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise CorpusError(f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew") from error
-    if matrix.ndim != 2 or matrix.dtype.kind != "f":
-        raise CorpusError(f"{file}: {matrix.dtype} of shape {list(matrix.shape)}, expected floats of shape [n, dim]")
+    matrix = Matrix(file)
     source = _sidecar(file) if ids is None else place_of(ids)
     names = _read_ids(source)
     count = sum(1 for _ in _read_ids(source))
-    if count != len(matrix):
-        raise CorpusError(f"{source}: {count} ids for the {len(matrix)} rows of {file}; give one each")
-    for start in range(0, len(matrix), block):
-        yield list(islice(names, block)), matrix[start : start + block]
+    if count != matrix.rows:
+        raise CorpusError(f"{source}: {count} ids for the {matrix.rows} rows of {file}; give one each")
+    for start, rows in matrix.blocks(block):
+        held = list(islice(names, block))
+        if len(held) != len(rows):
+            raise CorpusError(f"{source}: changed while it was read, after {start + len(held):,} ids; read it again")
+        yield held, rows
 
 
 def _sidecar(file: Path) -> Path:

@@ -1,0 +1,79 @@
+"""Reads the matrix of a ``.npy`` file in blocks of rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from dpr_rag.errors import CorpusError
+
+
+class Matrix:
+    """A ``.npy`` file of floats of shape [n, dim].
+
+    It is read, not mapped into memory, where a file that shrinks meanwhile would end the process.
+
+    Attributes:
+        rows: How many it has.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read the header.
+
+        Args:
+            file: The file.
+
+        Raises:
+            CorpusError: It is damaged, or holds something else.
+        """
+        self._file = file
+        try:
+            with file.open("rb") as opened:
+                version = npy.read_magic(opened)
+                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, self._fortran, self._dtype = read(opened)
+                self._start = opened.tell()
+            if (
+                self._dtype.hasobject
+                or min(shape, default=0) < 0
+                or file.stat().st_size < self._start + math.prod(shape) * self._dtype.itemsize
+            ):
+                raise ValueError("it holds objects, or ends early")
+        except (ValueError, OSError, EOFError) as error:
+            raise CorpusError(
+                f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew"
+            ) from error
+        if len(shape) != 2 or self._dtype.kind != "f":
+            raise CorpusError(f"{file}: {self._dtype} of shape {list(shape)}, expected floats of shape [n, dim]")
+        self.rows, self._dim = shape
+
+    def blocks(self, block: int) -> Iterator[tuple[int, Any]]:
+        """The rows in order, at most ``block`` at once, each time with the number of rows before them.
+
+        Raises:
+            CorpusError: The file has become shorter meanwhile, or cannot be read.
+        """
+        try:
+            with self._file.open("rb") as opened:
+                for start in range(0, self.rows, block):
+                    yield start, self._read(opened, start, min(block, self.rows - start))
+        except OSError as error:
+            raise CorpusError(f"{self._file}: cannot be read ({error.strerror or error}); check the path") from error
+
+    def _read(self, opened: BinaryIO, start: int, count: int) -> Any:
+        if not self._fortran:
+            return self._numbers(opened, start * self._dim, count * self._dim).reshape(count, self._dim)
+        columns = [self._numbers(opened, at * self.rows + start, count) for at in range(self._dim)]
+        return np.stack(columns, axis=1) if columns else np.empty((count, 0), self._dtype)
+
+    def _numbers(self, opened: BinaryIO, start: int, count: int) -> Any:
+        opened.seek(self._start + start * self._dtype.itemsize)
+        data = opened.read(count * self._dtype.itemsize)
+        if len(data) < count * self._dtype.itemsize:
+            raise CorpusError(f"{self._file}: has become shorter while it was read; read it again when it is whole")
+        return np.frombuffer(data, self._dtype)
