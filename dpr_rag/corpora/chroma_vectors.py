@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.corpora.lines import refuse_unopened, unopened
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.faces import ByFace
 from dpr_rag.legacy import read_chroma_labels
 
@@ -115,6 +116,7 @@ class _Level0:
             version, start, _, count, size, label_at, vector_at = _HEADER.unpack(header.read_bytes()[: _HEADER.size])
             there = data.stat().st_size
         except (OSError, struct.error) as error:
+            refuse_unopened(header, error)
             raise CorpusError(f"{header}: cannot be read ({error}); fetch the folder again") from error
         fits = 0 <= vector_at and vector_at + 4 * dim <= label_at and label_at + 8 <= size and start == 0
         if version != 1 or not fits or dim < 1 or count < 0 or count * size > there:
@@ -131,7 +133,10 @@ class _Level0:
             }
         )
         self._data = data
-        self._cells: npt.NDArray[Any] = np.memmap(data, kind, "r", shape=(count,)) if count else np.empty(0, kind)
+        try:
+            self._cells: npt.NDArray[Any] = np.memmap(data, kind, "r", shape=(count,)) if count else np.empty(0, kind)
+        except OSError as error:
+            raise UnreadableError(f"{data}: {unopened(data, error)}") from error
         labels = np.array(self._cells["label"])
         self._order = np.argsort(labels, kind="stable")
         self._sorted = labels[self._order]

@@ -10,6 +10,7 @@ from typing import Any
 from dpr_rag.corpora.columnar import ROWS, import_pyarrow, layout_of, passages_of
 from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.json_files import member, read_json
+from dpr_rag.corpora.lines import refuse_unopened
 from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import ByFace
@@ -119,6 +120,7 @@ def _stream(file: Path) -> Iterator[Any]:
             opened.seek(0)
             yield arrow.ipc.open_file(opened) if whole else arrow.ipc.open_stream(opened)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        refuse_unopened(file, error)
         raise CorpusError(
             f"{file}: is no Arrow file that can be read ({error!s:.200}); save the dataset anew"
         ) from error

@@ -139,6 +139,17 @@ def unopened(path: Path, error: OSError) -> str:
     return f"cannot be read ({error.strerror or error}); check the path"
 
 
+def refuse_unopened(path: Path, error: Exception) -> None:
+    """Refuse a file that a library could not read because the system did not let it, which is no damage to be mended.
+
+    Raises:
+        UnreadableError: The system refused, and said why by a number.
+    """
+    if isinstance(error, OSError) and error.errno:
+        plain = OSError(error.errno, os.strerror(error.errno))  # a library's own words name the file again
+        raise UnreadableError(f"{path}: {unopened(path, plain)}") from error
+
+
 def broken_link(path: Path) -> str:
     """What is said of a link that leads nowhere, or in a circle."""
     where = "is not there"

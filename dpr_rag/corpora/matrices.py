@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from dpr_rag.errors import CorpusError
+from dpr_rag.corpora.lines import refuse_unopened, unopened
+from dpr_rag.errors import CorpusError, UnreadableError
 
 
 class Matrix:
@@ -38,16 +40,12 @@ class Matrix:
                 read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 shape, self._fortran, self._dtype = read(opened)
                 self._start = opened.tell()
-            if (
-                self._dtype.hasobject
-                or min(shape, default=0) < 0
-                or file.stat().st_size < self._start + math.prod(shape) * self._dtype.itemsize
-            ):
-                raise ValueError("it holds objects, or ends early")
+                size = os.fstat(opened.fileno()).st_size - self._start
         except (ValueError, OSError, EOFError) as error:
-            raise CorpusError(
-                f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew"
-            ) from error
+            refuse_unopened(file, error)
+            raise _damaged(file, error) from error
+        if self._dtype.hasobject or min(shape, default=0) < 0 or size < math.prod(shape) * self._dtype.itemsize:
+            raise _damaged(file, f"{size:,} bytes for {self._dtype} of shape {list(shape)}")
         if len(shape) != 2 or self._dtype.kind != "f":
             raise CorpusError(f"{file}: {self._dtype} of shape {list(shape)}, expected floats of shape [n, dim]")
         self.rows, self._dim = shape
@@ -63,7 +61,7 @@ class Matrix:
                 for start in range(0, self.rows, block):
                     yield start, self._read(opened, start, min(block, self.rows - start))
         except OSError as error:
-            raise CorpusError(f"{self._file}: cannot be read ({error.strerror or error}); check the path") from error
+            raise UnreadableError(f"{self._file}: {unopened(self._file, error)}") from error
 
     def _read(self, opened: BinaryIO, start: int, count: int) -> Any:
         if not self._fortran:
@@ -77,3 +75,7 @@ class Matrix:
         if len(data) < count * self._dtype.itemsize:
             raise CorpusError(f"{self._file}: has become shorter while it was read; read it again when it is whole")
         return np.frombuffer(data, self._dtype)
+
+
+def _damaged(file: Path, why: object) -> CorpusError:
+    return CorpusError(f"{file}: a damaged .npy file, or one of objects ({why}); write float32 anew")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from dpr_rag.corpora.columns import VECTORS, listed
-from dpr_rag.corpora.lines import id_of
+from dpr_rag.corpora.lines import id_of, refuse_unopened
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import message_of
 
@@ -57,6 +57,7 @@ def read_archive(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
     except (BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
         if isinstance(error, CorpusError):
             raise
+        refuse_unopened(file, error)
         raise CorpusError(f"{file}: a damaged .npz file ({error!s:.200}); write it anew") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dpr_rag.corpora.columnar import ROWS, import_pyarrow, layout_of, passages_of
 from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.fields import Maker
-from dpr_rag.corpora.lines import LeftOut, OnBad
+from dpr_rag.corpora.lines import LeftOut, OnBad, refuse_unopened
 from dpr_rag.corpora.records import Found, Reading
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage
@@ -54,4 +54,5 @@ def parquet_by_row(file: Path, reading: Reading) -> Iterator[Found]:
             batches = opened.iter_batches(ROWS, columns=list(layout.kept) if layout.beside else None)
             yield from passages_of(file, batches, layout, maker, reading.on_bad)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        refuse_unopened(file, error)
         raise CorpusError(f"{file}: is no Parquet that can be read ({error}); write it anew") from error

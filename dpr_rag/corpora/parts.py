@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.corpora.columnar import import_pyarrow
+from dpr_rag.corpora.lines import refuse_unopened
 from dpr_rag.corpora.values import parsed
 from dpr_rag.derived import checksum
 from dpr_rag.encoder import Vectors, check_vectors
@@ -132,6 +133,7 @@ def read_mark(file: Path) -> Mark:
     try:
         record = (arrow.parquet.read_schema(file).metadata or {}).get(KEY)
     except (arrow.ArrowException, OSError) as error:
+        refuse_unopened(file, error)
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); {ANEW}") from error
     if record is None:
         raise CorpusError(f"{file}: is Parquet, but no part that dpr-rag encoded; index it with: dpr-rag index {file}")
@@ -250,6 +252,7 @@ def read_part(file: Path) -> tuple[list[Passage], Vectors]:
             _vectors(table.column(4), len(passages), mark.dim) if mark.dim else np.empty((len(passages), 0), np.float32)
         )
     except (arrow.ArrowException, OSError, ValueError, TypeError, AttributeError, LookupError, DprRagError) as error:
+        refuse_unopened(file, error)
         why = each_face(lambda text: f"{text:.120}", message_of(error))
         raise CorpusError(f"{file}: is damaged (" + why + f"); {ANEW}") from error
     after = mark.before

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import OnBad, tell
+from dpr_rag.corpora.lines import OnBad, refuse_unopened, tell
 from dpr_rag.corpora.scans import REMEDY, PageText, bare_pages, draws
 from dpr_rag.corpora.titles import given_title
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, install
@@ -77,6 +77,7 @@ class PdfFile:
         except pypdf.errors.DependencyError as error:  # the cipher of a password that pypdf alone does not know
             raise self._encrypted() from error
         except self._damage as error:
+            refuse_unopened(path, error)
             raise UnreadableError(f"{path}: is no PDF that can be read ({error!s:.200}); save it anew") from error
         if locked:
             raise self._encrypted()

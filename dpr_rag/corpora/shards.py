@@ -12,7 +12,7 @@ import numpy as np
 from dpr_rag.corpora.columnar import import_pyarrow
 from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located, refuse_twice
 from dpr_rag.corpora.json_files import read_value
-from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
+from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines, refuse_unopened
 from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.matrices import Matrix
 from dpr_rag.corpora.numpy_archives import read_archive
@@ -178,6 +178,7 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
             for batch in opened.iter_batches(batch_size=block, columns=[ids, vectors]):
                 yield _parquet_block(batch, file, ids, vectors)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        refuse_unopened(file, error)
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
 
 

@@ -39,6 +39,10 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
     path = place_of(path)
     if not path.is_file():
         raise CorpusError(f"{path}: there is no such file; give the index file of a FAISS store")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     told, vectors, code = _read(path)
     problem = told.get("problem") or ("" if code == 0 else _ending(code))
     if problem:
