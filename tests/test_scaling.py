@@ -14,7 +14,7 @@ import pytest
 from tiny import TinyEncoder
 
 from dpr_rag import Passage, PassageStore
-from dpr_rag.corpora import read_vectors
+from dpr_rag.corpora import open_corpus, read_vectors
 from dpr_rag.corpora.parts import KEY, parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
@@ -449,3 +449,19 @@ class TestMoving:
             store.reencode(TinyEncoder("other"))
             with pytest.raises(StoreError, match="encoded anew meanwhile"):
                 next(reading)
+
+
+def test_a_part_is_a_corpus_with_its_metadata_as_they_were(tmp_path: Path) -> None:
+    passages = [Passage("1", "a", "t", {"n": 0, "tags": ["x", {"y": None}]}), Passage("2", "b")]
+    encode(passages, TinyEncoder(), tmp_path / "parts")
+    assert list(open_corpus(tmp_path / "parts" / "part-00000000.parquet")) == passages
+
+
+def test_folders_of_parts_and_stores_are_no_corpora_and_say_what_to_do(tmp_path: Path) -> None:
+    encode([Passage("1", "a")], TinyEncoder(), tmp_path / "my parts")
+    with PassageStore.open(tmp_path / "s.dpr", encoder=TinyEncoder()) as store:
+        store.add([Passage("1", "a")])
+    for name, command in ("my parts", "dpr-rag load '{}' --store STORE"), ("s.dpr", "dpr-rag merge {} -o STORE"):
+        with pytest.raises(CorpusError) as raised:
+            open_corpus(tmp_path / name)
+        assert command.format(tmp_path / name) in on_face(raised.value, "cli")

@@ -14,12 +14,16 @@ from dpr_rag.corpora.columns import VECTORS, Columns, lacking, located, refuse_t
 from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import OnBad, id_of, tell
 from dpr_rag.corpora.records import Found
+from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
 from dpr_rag.faces import message_of
 
 ROWS = 100  # a few bytes of a file may stand for very long texts, once for each row
 """Rows that are held at once."""
 _WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
+PART = b"dpr_rag"
+"""Under which a part that ``encode`` or ``export`` wrote says what it is; its metadata are JSON in one column."""
+_PACKED = "metadata"
 _NO_VALUE = (OverflowError, ValueError, LookupError)
 """What pyarrow raises for what Python has no value for: a time beyond the year 9999 or in an unknown zone, text that is none."""
 
@@ -33,12 +37,14 @@ class Layout:
         kept: All that are read, in the order of the file.
         vector: The column of vectors, where they are wanted, or None.
         beside: The columns that are not read, each with the reason.
+        packed: The column that holds all metadata as JSON, as in parts, or None.
     """
 
     found: Columns
     kept: tuple[str, ...]
     vector: str | None
     beside: tuple[str, ...]
+    packed: str | None = None
 
 
 def layout_of(
@@ -66,7 +72,10 @@ def layout_of(
         raise CorpusError(f"{file}: " + message_of(error)) from error
     unread = [*bytes_in, *([vector] if vector and not vectors else [])]
     beside = tuple(f"column {name} ({named[name]:.60})" for name in unread)
-    return Layout(columns, tuple(name for name in named if name not in unread), vector if vectors else None, beside)
+    packed = _PACKED if PART in (schema.metadata or {}) and _PACKED in named else None
+    return Layout(
+        columns, tuple(name for name in named if name not in unread), vector if vectors else None, beside, packed
+    )
 
 
 def _found(named: dict[str, str], no_text: set[str], wanted: Columns) -> Columns:
@@ -117,7 +126,7 @@ def passages_of(
             if isinstance(row, CorpusError):
                 raise row
             vector = None if layout.vector is None else row.pop(layout.vector)
-            passage = _made(row, layout.found, maker)
+            passage = _made(row, layout, maker)
         except (CorpusError, PassageError) as error:
             tell(on_bad, CorpusError(f"{file}: row {number}: " + message_of(error)))
         else:
@@ -144,9 +153,16 @@ def _row(batch: Any) -> dict[str, Any] | CorpusError:
     return row
 
 
-def _made(row: dict[str, Any], columns: Columns, maker: Maker) -> Any:
+def _made(row: dict[str, Any], layout: Layout, maker: Maker) -> Any:
+    columns = layout.found
     known = [None if name is None else row.pop(name) for name in (columns.id, columns.text, columns.title)]
-    return maker.make(id_of(known[0]), known[1], known[2], {name: _plain(value) for name, value in row.items()})
+    whole = {} if layout.packed is None else _unpacked(row.pop(layout.packed))
+    return maker.make(id_of(known[0]), known[1], known[2], {name: _plain(value) for name, value in row.items()} | whole)
+
+
+def _unpacked(value: Any) -> dict[str, Any]:
+    """The metadata of a row of a part."""
+    return expect_object(parsed(value) if isinstance(value, str) else value)
 
 
 def _plain(value: Any) -> Any:

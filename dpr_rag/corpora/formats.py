@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 
 from dpr_rag.corpora.chroma import is_chroma
 from dpr_rag.corpora.datasets import is_dataset
@@ -12,6 +13,7 @@ from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
 from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_other_kinds, refuse_pipe
+from dpr_rag.corpora.parts import is_encoded
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.corpora.walking import not_found
@@ -41,6 +43,7 @@ _ENDINGS = {f".{form}": form for form in ("tsv", "csv", "jsonl", "json", "parque
     ".arrow": "dataset",
     **dict.fromkeys(SUFFIXES, "text"),
 }
+_STORE = "passages.sqlite"
 _FOLDERS = {"dataset": is_dataset, "chroma": is_chroma, "llama-index": is_persisted, "langchain": is_faiss_folder}
 
 
@@ -80,6 +83,23 @@ def _of_folder(folder: Path) -> str | None:
     moved = [form for form, is_such in _FOLDERS.items() if is_such(folder)]
     if moved:
         return moved[0]
+    if is_encoded(folder):
+        raise CorpusError(
+            f"{folder}: holds parts that dpr-rag encoded or exported, with their vectors; "
+            + ByFace(
+                "load them with dpr_rag.scaling.load",
+                cli=f"load them with: dpr-rag load {quote(str(folder))} --store STORE",
+            )
+            + ", or give one of its files"
+        )
+    if (folder / _STORE).is_file():
+        raise CorpusError(
+            f"{folder}: is a store, and no corpus; "
+            + ByFace(
+                "join stores with dpr_rag.scaling.merge",
+                cli=f"add it to another with: dpr-rag merge {quote(str(folder))} -o STORE",
+            )
+        )
     return "text" if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")) else None
 
 

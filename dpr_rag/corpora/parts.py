@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.corpora.columnar import import_pyarrow
+from dpr_rag.corpora.columnar import PART, import_pyarrow
 from dpr_rag.corpora.lines import refuse_unopened
 from dpr_rag.corpora.values import parsed
 from dpr_rag.derived import checksum
@@ -22,7 +22,7 @@ from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.paths import replacing, writing_to
 
-KEY = b"dpr_rag"
+KEY = PART
 FORM = 1
 LARGEST = 1 << 32
 """Bytes of a part before compression."""
