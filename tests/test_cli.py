@@ -7,6 +7,7 @@ import re
 import signal
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tiny import TinyEncoder
@@ -415,3 +416,28 @@ def test_the_exit_code_names_the_signal_though_a_library_replaces_the_interrupti
     monkeypatch.setattr(PassageStore, "optimize", interrupted)
     done = run("optimize", store)
     assert (done.exit_code, done.stdout) == (code, "")
+
+
+class Dying:
+    """What is interrupted as its memory is cleared away, from where Python lets no exception out."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self._number)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.usefixtures("interruptible")
+def test_a_signal_that_python_drops_in_a_callback_of_its_memory_ends_the_command(
+    store: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    def interrupted(*_given: object, **_options: object) -> None:
+        Dying(number)
+        Event().wait(600)
+
+    monkeypatch.setattr(PassageStore, "optimize", interrupted)
+    done = run("optimize", store)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr == "\ndpr-rag: interrupted; nothing was applied by half\n"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -43,6 +44,7 @@ _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the 
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # commands that people end with Ctrl-C
 _SERVING = {"serve", "mcp"}  # which hear signals themselves
 _SIGNAL = "dpr_rag.signal"
+_SOON = 0.02  # seconds
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
 
@@ -88,12 +90,46 @@ def _interrupted_by_signals(ctx: typer.Context) -> Iterator[None]:
         ctx.meta[_SIGNAL] = number
         raise KeyboardInterrupt
 
+    def again() -> int:
+        number: int = ctx.meta.get(_SIGNAL, signal.SIGINT)
+        if number != signal.SIGINT:
+            signal.signal(number, on_signal)
+        return number
+
     before = {number: signal.signal(number, on_signal) for number in ENDING if not is_ignored(number)}
     try:
-        yield
+        with _heard_in_callbacks(again):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _heard_in_callbacks(again: Callable[[], int]) -> Iterator[None]:
+    """Repeat a signal that came while Python ran a callback of its memory's, from which no interruption gets out.
+
+    Args:
+        again: Makes ready to hear it once more, and returns it.
+    """
+    before, waiting = sys.unraisablehook, list[threading.Timer]()
+
+    def on_unraisable(problem: Any) -> None:
+        if not issubclass(problem.exc_type, KeyboardInterrupt):
+            before(problem)
+            return
+        # a moment later and from another thread, as this is called inside the callback
+        waiting.append(threading.Timer(_SOON, os.kill, (os.getpid(), again())))
+        waiting[-1].daemon = True
+        waiting[-1].start()
+
+    sys.unraisablehook = on_unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in waiting:
+            timer.cancel()
 
 
 @contextmanager
