@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,18 +11,27 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from tiny import TinyEncoder
+from typer.testing import CliRunner, Result
 
-from dpr_rag.corpora import open_corpus, read_vectors
+from dpr_rag import PassageStore
+from dpr_rag.cli.app import app
+from dpr_rag.corpora import open_corpus, read_beir, read_texts, read_vectors
 from dpr_rag.corpora.chroma_vectors import _Level0
 from dpr_rag.corpora.parts import Mark, read_mark, read_part, write_part
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.index.library import import_faiss
 from dpr_rag.passages import Passage
+from dpr_rag.scaling import encode
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 TABLE = pa.table({"id": ["1"], "text": ["a"], "vector": [[1.0, 2.0]]})
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag")
 
 
 def make_parquet(folder: Path) -> Path:
@@ -90,17 +100,17 @@ def place() -> Iterator[Path]:
 
 
 @contextmanager
-def shut(file: Path) -> Iterator[None]:
-    """Take the rights to read a file from everybody; root, whom they do not concern, becomes another user meanwhile."""
-    user = os.geteuid()
-    file.chmod(0)
+def shut(file: Path, mode: int = 0) -> Iterator[None]:
+    """Take all rights to a file or folder from everybody; root, whom they do not concern, becomes another user meanwhile."""
+    user, before = os.geteuid(), file.stat().st_mode
+    file.chmod(mode)
     try:
         if user == 0:
             os.seteuid(65534)
         yield
     finally:
         os.seteuid(user)
-        file.chmod(0o600)
+        file.chmod(before)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -112,3 +122,46 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(place: Path, name: st
     with shut(file), pytest.raises(CorpusError) as raised:
         read(file)
     assert str(raised.value) == f"{file}: cannot be read (Permission denied); check the path"
+
+
+INSIDE: dict[str, Callable[[Path], object]] = {
+    "open_corpus": lambda folder: list(open_corpus(folder / "p.jsonl")),
+    "a format that is named": lambda folder: list(open_corpus(folder / "p.jsonl", format="jsonl")),
+    "read_texts": lambda folder: list(read_texts(folder / "p.txt")),
+    "read_beir": lambda folder: list(read_beir(folder)),
+    "encode": lambda folder: encode([Passage("1", "a")], TinyEncoder(), folder),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_named(place: Path, name: str) -> None:
+    folder = place / "closed"
+    folder.mkdir()
+    for file in ("p.jsonl", "corpus.jsonl"):
+        (folder / file).write_text('{"id": "1", "text": "a"}\n', "utf-8")
+    (folder / "p.txt").write_text("a", "utf-8")
+    INSIDE[name](folder)  # what is imported at first use is found now
+    said = rf"^{re.escape(str(folder))}/\S+: cannot be read \(Permission denied\); check the path$"
+    with shut(folder), pytest.raises(UnreadableError, match=said):
+        INSIDE[name](folder)
+
+
+def test_a_folder_that_can_be_listed_and_not_entered_is_named(place: Path) -> None:
+    folder = place / "closed"
+    folder.mkdir()
+    (folder / "corpus.jsonl").write_text('{"id": "1", "text": "a"}\n', "utf-8")
+    with shut(folder, 0o444):
+        with pytest.raises(UnreadableError, match=r"closed: cannot be listed \(Permission denied\); check its rights"):
+            open_corpus(folder)
+
+
+def test_a_store_in_a_folder_that_may_not_be_entered_is_named_with_a_remedy(place: Path) -> None:
+    folder = place / "closed"
+    with PassageStore.open(folder / "s.dpr", encoder=TinyEncoder()) as store:
+        store.add([Passage("1", "a")])
+    assert run("info", folder / "s.dpr").exit_code == 0
+    with shut(folder):
+        done = run("info", folder / "s.dpr")
+    assert done.exit_code == 1
+    said = f"{folder / 's.dpr' / 'passages.sqlite'}: Permission denied; check its rights, and those of its folders"
+    assert done.stderr == f"dpr-rag: error: {said}\n"

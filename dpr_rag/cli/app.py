@@ -166,7 +166,9 @@ def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | Non
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(on_face(error, "cli").split()) or type(error).__name__
+    refused = isinstance(error, PermissionError) and not isinstance(error, DprRagError) and error.filename is not None
+    told = f"{error.filename}: {error.strerror}; check its rights, and those of its folders" if refused else ""
+    return " ".join((told or on_face(error, "cli")).split()) or type(error).__name__
 
 
 def _resume_advice(command: str | None) -> str:

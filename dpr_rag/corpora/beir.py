@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
+from dpr_rag.corpora.magic import exists
 from dpr_rag.corpora.qrels import Judgement, read_qrels, with_judgements
 from dpr_rag.corpora.question import Question, strings, text_of
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
@@ -42,7 +43,7 @@ def corpus_file(folder: str | Path) -> Path:
 def _file(folder: str | Path, name: str) -> Path:
     plain = place_of(folder) / name
     packed = plain.with_name(f"{plain.name}.gz")
-    return packed if packed.exists() and not plain.exists() else plain
+    return packed if exists(packed) and not exists(plain) else plain
 
 
 def read_beir_questions(

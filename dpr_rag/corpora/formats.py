@@ -12,7 +12,7 @@ from dpr_rag.corpora.gzipped import unpacked_name
 from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
-from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_other_kinds, refuse_pipe
+from dpr_rag.corpora.magic import PARQUET, exists, refuse_device, refuse_other_kinds, refuse_pipe
 from dpr_rag.corpora.parts import is_encoded
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
@@ -56,7 +56,7 @@ def format_of(path: str | Path) -> str:
     if str(path).startswith(PYTHON):
         return "python"
     place = place_of(path)
-    if not place.exists():
+    if not exists(place):
         raise missing(path)
     refuse_device(place)
     refuse_pipe(place)
@@ -75,7 +75,7 @@ def format_of(path: str | Path) -> str:
 def _of_folder(folder: Path) -> str | None:
     try:
         with os.scandir(folder):
-            pass
+            os.stat(f"{folder}/.")  # a Path would drop the dot
     except OSError as error:  # which the search below would pass over
         raise UnreadableError(f"{folder}: cannot be listed ({error.strerror or error}); check its rights") from error
     if any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):

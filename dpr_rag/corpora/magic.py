@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -102,6 +103,21 @@ def refuse_foreign(path: Path, head: bytes, *, is_packed: bool = False) -> None:
             raise UnreadableError(f"{path}: is {what} that was gzipped; unpack it with gunzip, and give that file")
     for what, remedy in known:
         raise UnreadableError(f"{path}: is {what}; " + remedy)
+
+
+def exists(path: Path) -> bool:
+    """Whether something is at a path, links followed.
+
+    Raises:
+        UnreadableError: It may not be looked at, as in a folder that may not be entered.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return False
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    return True
 
 
 def refuse_pipe(path: Path) -> None:

@@ -14,7 +14,7 @@ from dpr_rag.corpora.formats import FORMATS, PYTHON, format_of, listed_formats, 
 from dpr_rag.corpora.langchain import open_langchain
 from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.llama_index import open_llama_index
-from dpr_rag.corpora.magic import refuse_device, refuse_pipe
+from dpr_rag.corpora.magic import exists, refuse_device, refuse_pipe
 from dpr_rag.corpora.parquet import parquet_by_row
 from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.corpora.retrieved import passages_of_ctxs
@@ -110,7 +110,7 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
         names = [name.strip() for name in str(path).removeprefix(PYTHON).split(",") if name.strip()]
         return Opened(_named(read_by_module(names or None, on_bad=reading.on_bad, left_out=reading.left_out)))
     file = place_of(path)
-    if not file.exists():
+    if not exists(file):
         raise missing(path)
     refuse_device(file)
     refuse_pipe(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.gzipped import unpacked_name
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
-from dpr_rag.corpora.magic import refuse_pipe
+from dpr_rag.corpora.magic import exists, refuse_pipe
 from dpr_rag.corpora.scans import scans_of
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.text_files import NEEDS_PYPDF, check_text, is_beyond, read_written
@@ -94,7 +94,7 @@ def read_by_file(
     check_on_bad_text(on_bad_text)
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
-    if not path.exists():
+    if not exists(path):
         raise not_found(path, ByFace("give a folder of .txt, .md, .html, .docx and .pdf files, or one file"))
     for file, name in _files(path, on_bad, counted):
         number, bad = 0, _Heard(on_bad, None if file == path else counted)

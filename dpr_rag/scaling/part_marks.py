@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from dpr_rag.corpora.magic import exists
 from dpr_rag.corpora.parts import Mark, read_mark
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import CorpusError, EncoderMismatchError
@@ -45,7 +46,7 @@ def is_there(folder: Path, mark: Mark) -> bool:
         CorpusError: Another one has its name.
     """
     file = folder / mark.name
-    if not file.exists():
+    if not exists(file):
         return False
     found = read_mark(file)
     if (found.fingerprint, found.dim) != (mark.fingerprint, mark.dim):
