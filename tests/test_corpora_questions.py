@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer import BadParameter
 
 from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
+from dpr_rag.cli.labelled import split_to_tune_on
 from dpr_rag.corpora import Judgement, Question, SkipReport, read_questions, read_training, write_beir, write_questions
 from dpr_rag.corpora.questions import qrels_of
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.faces import on_face
 
 WORD = st.text(
     st.characters(exclude_categories=("Cs", "Z"), exclude_characters="|\0\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\ufeff\t"),
@@ -238,3 +242,39 @@ def test_questions_without_ids_on_one_line_have_different_numbers(tmp_path: Path
         ("3", "c"),
         ("5", "d"),
     ]
+
+
+def test_hidden_files_are_no_splits_of_a_beir_folder(tmp_path: Path) -> None:
+    """As macOS leaves beside each file where it copies to a foreign disk."""
+    write_beir(tmp_path, [], questions=[Question("q1", "a")], splits={"dev": [Judgement("q1", "p1", 1)]})
+    (tmp_path / "qrels" / "._dev.tsv").write_bytes(b"\0\5\26\7")
+    assert [question.positive_ids for question in read_questions(tmp_path)] == [("p1",)]
+    assert split_to_tune_on(tmp_path, None) == "dev"
+    (tmp_path / "qrels" / "dev.tsv").rename(tmp_path / "qrels" / ".train.tsv")
+    with pytest.raises(BadParameter, match="has the splits none"):
+        split_to_tune_on(tmp_path, None)
+
+
+@pytest.mark.parametrize("split", [None, "test"])
+def test_judgements_of_a_beir_folder_under_another_ending_are_named(tmp_path: Path, split: str | None) -> None:
+    write_beir(tmp_path, [], questions=[Question("q1", "a")], splits={"test": [Judgement("q1", "p1", 1)]})
+    (tmp_path / "qrels" / "test.tsv").rename(tmp_path / "qrels" / "test.txt")
+    with pytest.raises(CorpusError) as raised:
+        list(read_questions(tmp_path, split=split))
+    said = f"{tmp_path / 'qrels'}: holds test.txt, expected judgements as test.tsv; write them so, or "
+    assert on_face(raised.value, "cli") == said + "name their file with --qrels"
+    assert str(raised.value) == said + "pass qrels="
+    assert [one.id for one in read_questions(tmp_path, qrels=tmp_path / "qrels" / "test.txt")] == ["q1"]
+
+
+def test_judgements_of_a_beir_folder_that_may_not_be_listed_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_beir(tmp_path, [], questions=[Question("q1", "a")], splits={"test": [Judgement("q1", "p1", 1)]})
+
+    def refused(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(UnreadableError, match=r"qrels: cannot be listed \(Permission denied\); check its rights"):
+        list(read_questions(tmp_path))

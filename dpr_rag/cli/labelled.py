@@ -155,11 +155,11 @@ def split_to_tune_on(
     Raises:
         typer.BadParameter: None was named, and the folder has none of ``order``.
     """
-    from dpr_rag.corpora.questions import split_name
+    from dpr_rag.corpora.questions import split_files, split_name
 
     if split is not None or not questions.is_dir():
         return split
-    names = {split_name(file) for file in questions.glob("qrels/*.tsv*")}
+    names = {split_name(file) for file in split_files(questions)[0]}
     for name in order:
         if name in names:
             return name

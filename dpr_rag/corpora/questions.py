@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from logging import getLogger
@@ -12,6 +13,7 @@ from pathlib import Path
 from dpr_rag.corpora.arrays import numbering, read_objects
 from dpr_rag.corpora.beir import read_beir_questions
 from dpr_rag.corpora.cells import is_numpy_list, parts_of
+from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
 from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, question_object, question_of, strings
@@ -26,8 +28,8 @@ from dpr_rag.corpora.spreadsheets import (
     refuse_bare_returns,
 )
 from dpr_rag.corpora.topics import holds_topics, is_query, read_queries, read_topics
-from dpr_rag.errors import CorpusError, PassageError
-from dpr_rag.faces import message_of
+from dpr_rag.errors import CorpusError, PassageError, UnreadableError
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.passages import check_question
 from dpr_rag.paths import place_of
 
@@ -140,17 +142,39 @@ def _looks_like_json(line: str) -> bool:
     return "\t" not in line and (line.startswith("{") or (line[:1] == "[" and line[1:].strip()[:1] in {"", "{"}))
 
 
+def split_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of judgements of a BEIR folder's splits, and the names of what lies beside them; hidden files are passed over.
+
+    Raises:
+        UnreadableError: They may not be listed.
+    """
+    place = folder / "qrels"
+    try:
+        names = sorted(name for name in os.listdir(place) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        raise UnreadableError(f"{place}: cannot be listed ({error.strerror or error}); check its rights") from error
+    splits = [name for name in names if name.endswith((".tsv", ".tsv.gz"))]
+    return [place / name for name in splits], [name for name in names if name not in splits]
+
+
 def qrels_of(folder: Path, split: str | None = None) -> Path | None:
     """The file of judgements of a BEIR folder's split, or None where the folder has no judgements at all.
 
     Raises:
         CorpusError: There is no such split, or none was named and there are several without a ``test`` among them.
     """
-    files = sorted([*folder.glob("qrels/*.tsv"), *folder.glob("qrels/*.tsv.gz")])
+    files, others = split_files(folder)
     names = [split_name(file) for file in files]
     wanted = split or ("test" if "test" in names or len(names) != 1 else names[0])
     if wanted in names:
         return files[names.index(wanted)]
+    if not names and others:
+        raise CorpusError(
+            f"{folder / 'qrels'}: holds {listed(others)}, expected judgements as test.tsv; write them so, or "
+            + ByFace("pass qrels=", cli="name their file with --qrels")
+        )
     if split is None and not names:
         return None
     raise CorpusError(
