@@ -351,6 +351,15 @@ def test_docstore_of_another_form(tmp_path: Path) -> None:
             read_langchain_docstore(dump(tmp_path / "index.pkl", value))
 
 
+def test_documents_of_which_only_some_have_ids_are_no_docstore(tmp_path: Path) -> None:
+    """LangChain's FAISS keeps all others under None: the last of them, for the rows of all."""
+    path = dump(tmp_path / "index.pkl", ({"_dict": {"a": {}, None: {}}}, {0: "a", 1: None, 2: None}))
+    with pytest.raises(
+        CorpusError, match=r"others none, of which LangChain keeps one; give all documents ids, or none, and"
+    ):
+        read_langchain_docstore(path)
+
+
 def attacks(sentinel: Path) -> dict[str, object]:
     touch = f"touch {sentinel}"
     code = f"open({str(sentinel)!r}, 'w')"

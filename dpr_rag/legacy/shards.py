@@ -121,9 +121,16 @@ def read_langchain_docstore(path: str | Path) -> tuple[dict[str, dict[str, Any]]
         raise CorpusError(f"{path}: holds {type(value).__name__}, expected LangChain's pair of docstore and row ids")
     store, rows = value
     documents = store.get("_dict")
+    if None in rows.values():  # as LangChain writes it for all documents without ids, of which it keeps the last
+        raise CorpusError(
+            f"{path}: some documents have ids and others none, of which LangChain keeps one; give all documents ids, or none, "
+            "and make the store anew"
+        )
     ids = isinstance(documents, dict) and all(isinstance(key, str | int) for key in (*documents, *rows.values()))
     if not ids or not all(isinstance(key, int) for key in rows):
-        raise CorpusError(f"{path}: the docstore or the row ids have another form than LangChain writes")
+        raise CorpusError(
+            f"{path}: the docstore or the row ids have another form than LangChain writes; call save_local again"
+        )
     return {str(key): _document(key, item, path) for key, item in documents.items()}, {
         row: str(key) for row, key in rows.items()
     }
