@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from dpr_rag import PassageStore
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import open_corpus, read_beir, read_texts, read_vectors
+from dpr_rag.corpora import LeftOut, open_corpus, read_beir, read_texts, read_vectors
 from dpr_rag.corpora.chroma_vectors import _Level0
 from dpr_rag.corpora.parts import Mark, read_mark, read_part, write_part
 from dpr_rag.errors import CorpusError, UnreadableError
@@ -165,3 +165,14 @@ def test_a_store_in_a_folder_that_may_not_be_entered_is_named_with_a_remedy(plac
     assert done.exit_code == 1
     said = f"{folder / 's.dpr' / 'passages.sqlite'}: Permission denied; check its rights, and those of its folders"
     assert done.stderr == f"dpr-rag: error: {said}\n"
+
+
+def test_a_file_that_goes_away_while_its_folder_is_read_is_counted_as_such(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").write_text(name, "utf-8")
+    left_out = LeftOut()
+    found = read_texts(tmp_path, left_out=left_out)
+    assert next(found).text == "a"
+    (tmp_path / "b.txt").unlink()
+    assert [passage.text for passage in found] == ["c"]
+    assert left_out == {"file that went away meanwhile": 1}

@@ -24,6 +24,7 @@ UNREADABLE = (
 )
 """The reasons that are a fault of what was to be read."""
 LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
+GONE = "file that went away meanwhile"
 _MOST_ENDINGS = _MOST_FILES = 5
 _PLURAL = r"\1s"
 _NOUN = re.compile(r"\b(file|folder|link|module|passage|page)\b")
@@ -81,7 +82,7 @@ def _why_not(file: Path, endings: Sequence[str]) -> str:
         if file.is_symlink() and not file.exists():
             return "broken link"
         if ending:
-            return "" if file.is_file() else SPECIAL
+            return "" if file.is_file() else SPECIAL if file.exists() else GONE
     return f"{ending} file" if ending else "file without an ending"
 
 
