@@ -134,3 +134,14 @@ def test_parts_that_are_nowhere_and_a_store_without_passages_are_named(tmp_path:
     assert run("optimize", tmp_path / "empty.dpr", "--index", "hnsw").stdout.startswith(
         "flat (there are no passages yet"
     )
+
+
+def test_a_refused_merge_makes_no_store(tmp_path: Path) -> None:
+    for name, encoder in ("a", TinyEncoder()), ("b", TinyEncoder("other")):
+        with PassageStore.open(tmp_path / f"{name}.dpr", encoder=encoder) as store:
+            store.add([Passage(name, name)])
+    done = run("merge", tmp_path / "a.dpr", tmp_path / "b.dpr", "-o", tmp_path / "m.dpr")
+    assert done.exit_code == 1
+    assert "several encoders" in done.stderr
+    assert "m.dpr" not in done.stderr
+    assert not (tmp_path / "m.dpr").exists()

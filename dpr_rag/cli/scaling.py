@@ -188,6 +188,7 @@ def merge(
 ) -> None:
     """Join stores that one encoder filled, without encoding again."""
     from dpr_rag.scaling import merge, origin_of, recorded
+    from dpr_rag.scaling.moving import refuse_several
     from dpr_rag.stores import whole
 
     new = StoreOptions(kind, partition_key=partition_key)
@@ -195,6 +196,7 @@ def merge(
     watch = Stopwatch()
     with ExitStack() as opened:
         sources = [whole(opened.enter_context(open_existing(source))) for source in stores]
+        refuse_several(sources)  # before the target is made
         filled = [source for source in sources if source.count()] or sources
         languages = {language for source in filled if (language := origin_of(source).language) is not None}
         if len(languages) > 1:

@@ -191,14 +191,7 @@ def merge(
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)
-    known = {str(source.path): source.info().fingerprint for source in sources if source.count()}
-    if target.count() or target.encoder is not None:
-        known[str(target.path)] = target.info().fingerprint or (
-            "" if target.encoder is None else target.encoder.fingerprint
-        )
-    if len(set(known.values())) > 1:
-        told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
-        raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")
+    refuse_several(sources, target)
     total, of = AddReport(), sum(source.count() for source in sources)
     for source in sources:
         batches = source.batches(batch_size)
@@ -213,6 +206,26 @@ def merge(
         if source.count():
             target.note_filled(runs_in(source))
     return total
+
+
+def refuse_several(sources: Sequence[WholeStore], target: WholeStore | None = None) -> None:
+    """Refuse to merge stores of several encoders.
+
+    Args:
+        sources: The stores.
+        target: Where they are to be merged; None where it is not there yet.
+
+    Raises:
+        EncoderMismatchError: They were filled with different encoders, or the target was.
+    """
+    known = {str(source.path): source.info().fingerprint for source in sources if source.count()}
+    if target is not None and (target.count() or target.encoder is not None):
+        known[str(target.path)] = target.info().fingerprint or (
+            "" if target.encoder is None else target.encoder.fingerprint
+        )
+    if len(set(known.values())) > 1:
+        told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
+        raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")
 
 
 def _merged(source: WholeStore, target: WholeStore, passages: Sequence[Passage], vectors: Vectors) -> AddReport:
