@@ -240,6 +240,46 @@ def test_results_overwrite_neither_questions_nor_each_other(store: Path, tmp_pat
     assert not (tmp_path / "x").exists()
 
 
+def test_results_of_several_modes_overwrite_neither_runs_nor_judgements(store: Path, tmp_path: Path) -> None:
+    write_beir(tmp_path / "beir", PASSAGES, questions=ASKED)
+    for name, text in ("r.bm25.json", '{"q1": {"1": 2.0}}'), ("qrels.txt", "q1 0 1 1\n"):
+        (tmp_path / name).write_text(text, "utf-8")
+    modes = ("--mode", "bm25", "--run", tmp_path / "r.bm25.json")
+    queries, judged = tmp_path / "beir" / "queries.jsonl", tmp_path / "beir" / "qrels" / "test.tsv"
+    for questions, options in (
+        (tmp_path / "q.jsonl", (*modes, "--by", "passage", "--output", tmp_path / "r.json")),
+        (
+            tmp_path / "q.jsonl",
+            ("--mode", "bm25", "--qrels", tmp_path / "qrels.txt", "--output", tmp_path / "qrels.txt"),
+        ),
+        (tmp_path / "beir", ("--mode", "bm25", "--per-question", judged)),
+        (tmp_path / "beir", ("--mode", "bm25", "--output", queries)),
+    ):
+        done = run("evaluate", store, questions, *options)
+        assert done.exit_code == 2, done.output
+        assert "would overwrite the questions, their judgements, a run" in " ".join(
+            done.stderr.replace("│", " ").split()
+        )
+    assert (tmp_path / "r.bm25.json").read_text("utf-8") == '{"q1": {"1": 2.0}}'
+    assert (tmp_path / "qrels.txt").read_text("utf-8") == "q1 0 1 1\n"
+    assert [len(path.read_text("utf-8").splitlines()) for path in (queries, judged)] == [4, 5]
+
+
+def test_runs_of_one_name_in_two_folders_are_written_apart(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q.jsonl", ASKED)
+    for folder, found in ("x", "1"), ("y", "2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "r.trec").write_text(f"q1 Q0 {found} 1 1.0 t\n", "utf-8")
+    runs = ("--run", tmp_path / "x" / "r.trec", "--run", tmp_path / "y" / "r.trec")
+    done = run(
+        "evaluate", "--questions", tmp_path / "q.jsonl", "--by", "passage", *runs, "--write-run", tmp_path / "o.trec"
+    )
+    assert done.exit_code == 0, done.output
+    name = str(tmp_path).strip("/").replace("/", "_")
+    written = {path.name: path.read_text("utf-8").split()[2] for path in tmp_path.glob("o.*")}
+    assert written == {f"o.{name}_x_r.trec.trec": "1", f"o.{name}_y_r.trec.trec": "2"}
+
+
 def test_the_ranking_of_a_hybrid_is_told(store: Path, tmp_path: Path) -> None:
     done = run("evaluate", store, tmp_path / "q.jsonl", "--mode", "hybrid", "--weight", 2, "--k", 3)
     assert "ranked by: hybrid with λ = 2\n" in done.stdout

@@ -108,7 +108,8 @@ def evaluate(
     labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
     labelled_questions = labelled.questions
     k = _depth(k, measures, labelled.by)
-    files.check([questions, *(runs or ())])
+    asked = [*rankings, *(f"{mode} reranked" for mode in rankings if reader is not None)]
+    files.check([questions, *(runs or ()), *([] if qrels is None else [qrels])], [*asked, *other_runs])
     files.check_ids(labelled_questions, other_runs, store)
     note_unasked(other_runs, labelled_questions)
     judge = partial(

@@ -60,8 +60,12 @@ class ResultFiles:
         ),
     ] = None
 
-    def check(self, sources: Sequence[Path]) -> None:
+    def check(self, sources: Sequence[Path], systems: Sequence[str]) -> None:
         """Check before the questions are asked that the files can be written and are distinct.
+
+        Args:
+            sources: What is read, and not to be overwritten.
+            systems: Names of what is evaluated, which get a file each where there are several.
 
         Raises:
             typer.BadParameter: One is needed for something else, or its name does not say its form.
@@ -69,13 +73,15 @@ class ResultFiles:
         """
         from dpr_rag.evaluation.files import per_question_form
 
-        used = {path.resolve() for path in sources}
-        for path in (self.report, self.results, self.run, self.per_question):
+        used = {path.resolve() for source in sources for path in _files_of(source)}
+        named = [path for path in (self.results, self.run) if path is not None]
+        of_systems = [_of_mode(path, name, len(systems)) for path in named for name in systems if len(systems) > 1]
+        for path in (self.report, self.results, self.run, self.per_question, *of_systems):
             if path is None:
                 continue
             if path.resolve() in used:
                 raise typer.BadParameter(
-                    f"{path} would overwrite the questions, a run or another result; name a file of its own"
+                    f"{path} would overwrite the questions, their judgements, a run or another result; name a file of its own"
                 )
             used.add(path.resolve())
             if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
@@ -138,10 +144,21 @@ class ResultFiles:
                 note(f"wrote {target}")
 
 
+def _files_of(source: Path) -> Iterator[Path]:
+    """A file that is read, or those of a BEIR folder."""
+    from dpr_rag.corpora.questions import split_files
+
+    yield source
+    if source.is_dir():
+        yield from (source / f"{name}.jsonl{packed}" for name in ("corpus", "queries") for packed in ("", ".gz"))
+        yield from split_files(source)[0]
+
+
 def _of_mode(path: Path, mode: str, count: int) -> Path:
     """The file of one mode among several: results.json becomes results.dense.json."""
     if count == 1:
         return path
+    mode = mode.strip("/").replace("/", "_")  # runs of one name are told apart by their folders
     packed = ".gz" if path.suffix == ".gz" else ""
     plain = path.with_name(path.name.removesuffix(packed))
     return plain.with_name(f"{plain.stem}.{mode}{plain.suffix}{packed}")
