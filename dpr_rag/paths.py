@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,8 +132,9 @@ def replacing(path: Path, error: type[DprRagError]) -> Iterator[Path]:
         error: What is raised where it cannot be written.
 
     Raises:
-        DprRagError: As ``error`` says.
+        DprRagError: As ``error`` says; or a device or a pipe lies there, whose place no file is to take.
     """
+    _refuse_special(path, error)
     partial = partial_beside(path)
     try:
         with writing_to(path, error):
@@ -141,6 +143,15 @@ def replacing(path: Path, error: type[DprRagError]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # told above, where it matters
             partial.unlink()
+
+
+def _refuse_special(path: Path, error: type[DprRagError]) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # told where it matters
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise error(f"{path}: is a device or a pipe, expected a file, which is written whole or not at all; name one")
 
 
 def partial_beside(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import tiny_models as tiny
 
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import write_beir, write_jsonl, write_questions, write_vectors
-from dpr_rag.errors import DprRagError
+from dpr_rag.errors import CorpusError, DprRagError
 from dpr_rag.legacy.checkpoints import write_checkpoint
 from dpr_rag.training.folder import write_text
 
@@ -85,3 +86,13 @@ def test_a_disk_that_is_full(name: str, tmp_path: Path, store: Any, encoder: Any
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "space" in message
+
+
+def test_a_pipe_is_no_file_to_be_replaced(tmp_path: Path) -> None:
+    """As root, /dev/null would be a file from then on."""
+    pipe = tmp_path / "p.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(CorpusError, match=r"p\.jsonl: is a device or a pipe, expected a file, .*; name one"):
+        write_jsonl(pipe, PASSAGES)
+    assert pipe.is_fifo()
+    assert os.listdir(tmp_path) == ["p.jsonl"]

@@ -84,7 +84,7 @@ class ResultFiles:
                     f"{path} would overwrite the questions, their judgements, a run or another result; name a file of its own"
                 )
             used.add(path.resolve())
-            if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+            if (path.exists() and not path.is_file()) or not os.access(path.absolute().parent, os.W_OK):
                 raise CorpusError(
                     f"{path}: cannot be written; name a file in a folder that exists and can be written to"
                 )
