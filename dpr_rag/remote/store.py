@@ -69,6 +69,12 @@ class RemoteStore(Shared, HasRanking):
         self._store_field = {} if self.name is None else {"store": self.name}
         self._private = {"private": True} if private else {}
 
+    def with_private(self) -> Self:
+        """The same client, on the same connections, with ``private`` set."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__, _private={"private": True})
+        return copied
+
     @property
     def path(self) -> str:
         """The address, with the store's name if it was given."""

@@ -119,3 +119,15 @@ def test_what_a_service_is_not_is_told(local: DPRVectorStore, address: str) -> N
         there.retrieve("a play")
     with RemoteStore(address, "none", token=TOKEN) as store, pytest.raises(StoreNotFoundError):
         DPRRetriever(store).retrieve("a play")
+
+
+def test_nodes_of_a_client_that_is_given_are_whole(local: DPRVectorStore, address: str) -> None:
+    expected = DPRRetriever(local).retrieve(QUESTIONS[0])
+    assert expected[0].node.source_node is not None
+    with RemoteStore(address, token=TOKEN) as client:
+        retriever = DPRRetriever(client)
+        assert retriever.retrieve(QUESTIONS[0]) == asyncio.run(retriever.aretrieve(QUESTIONS[0])) == expected
+        assert retriever.retrieve(QueryBundle("", custom_embedding_strs=[QUESTIONS[0]])) == expected
+        assert all("_dpr_rag" not in one.metadata for one in client.get(["n1"]))  # as the caller opened it
+        retriever.close()
+        assert client.count() == 20

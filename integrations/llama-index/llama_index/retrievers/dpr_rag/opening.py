@@ -60,7 +60,7 @@ def as_vector_store(
     words_only: bool,
     token: str | None,
 ) -> DPRVectorStore | Service:
-    """See ``DPRRetriever``; nodes come whole from a service whose address is given.
+    """See ``DPRRetriever``; nodes come whole from a service, too.
 
     Raises:
         TypeError: It is none of the three.
@@ -86,4 +86,6 @@ def as_vector_store(
     if isinstance(store, DPRVectorStore):
         return store
     opened = cast(Store, store)
+    if isinstance(opened, RemoteStore):
+        return Service(opened.with_private())
     return DPRVectorStore(store=opened) if is_fillable(opened) else Service(opened)
