@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from dpr_rag import Passage
+from dpr_rag.arguments import check_count
 from dpr_rag.errors import StoreError
 from dpr_rag.fillable import FilledStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
@@ -20,13 +21,13 @@ async def add_awaited(
     again, and keeps its place.
 
     Raises:
+        StoreError: ``batch_size`` is no integer of at least 1.
         PassageError: An id comes twice with different contents; nothing is stored then.
     """
-    if batch_size < 1:
-        raise StoreError(f"batch_size is {batch_size}, expected at least 1")
+    size = check_count("batch_size", batch_size, StoreError)
     store.private.check_repeats(passages)
-    for start in range(0, len(passages), batch_size):
-        batch = passages[start : start + batch_size]
+    for start in range(0, len(passages), size):
+        batch = passages[start : start + size]
         stored = {
             passage.id: (passage.title, passage.text)
             for passage in await asyncio.to_thread(store.get, [p.id for p in batch])
