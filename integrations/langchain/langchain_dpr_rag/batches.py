@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dpr_rag import RemoteRetriever, Retriever, SearchRequest
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.argument_names import OF_A_STORE, check_search_type, refuse_unknown, unknown_argument
-from langchain_dpr_rag.checks import inputs_given
+from langchain_dpr_rag.checks import check_threshold, inputs_given
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.queries import diversity_of, hits_for, vectors_for
 from langchain_dpr_rag.searching import SearchableStore
@@ -174,7 +174,7 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
     @model_validator(mode="before")
     @classmethod
     def _name_search_kwargs(cls, search_kwargs: Any) -> Any:
-        """Refuse misplaced and unknown options, naming the right place or name."""
+        """Refuse misplaced and unknown options, naming the right place or name; LangChain refuses the thresholds 0 and 1."""
         names = ", ".join(SearchOptions.model_fields)
         if isinstance(search_kwargs, dict):
             for name in SearchOptions.model_fields.keys() & search_kwargs.keys():
@@ -184,6 +184,8 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
             for name in inside if isinstance(inside, dict) else ():
                 if name not in SearchOptions.model_fields:
                     raise ValueError(unknown_argument(name, f"search_kwargs: {names}"))
+            if isinstance(inside, dict) and type(threshold := inside.get("score_threshold")) is int:
+                return {**search_kwargs, "search_kwargs": {**inside, "score_threshold": float(threshold)}}
         return search_kwargs
 
     @model_validator(mode="after")
@@ -210,5 +212,6 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
             diversity = diversity_of(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
         elif self.search_type == "similarity_score_threshold":
             threshold = options.pop("score_threshold", None)
+            check_threshold(threshold)
         refuse_unknown(options, "k, filter, and those of the search type")
         return SearchRequest(None, k, where, vectors, diversity=diversity, min_relevance=threshold)

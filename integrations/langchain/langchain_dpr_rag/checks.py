@@ -111,14 +111,24 @@ def inputs_given(inputs: object) -> list[Any]:
     return list(iterated("inputs", inputs, "a list of questions", error=ArgumentError, advice=advice))
 
 
-def check_threshold(kwargs: Mapping[str, Any]) -> None:
-    """Refuse a ``score_threshold`` that is no relevance.
+def check_threshold(score_threshold: object) -> None:
+    """Refuse a ``score_threshold`` that is no relevance; None is none.
 
     Raises:
         ArgumentError: It is no number from 0 to 1.
     """
-    if kwargs.get("score_threshold") is not None:
-        check_number("score_threshold", kwargs["score_threshold"], ArgumentError, high=1.0, more=", a relevance")
+    if score_threshold is not None:
+        check_number("score_threshold", score_threshold, ArgumentError, high=1.0, more=", a relevance")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False nor None.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise ArgumentError(f"{name} is {kind(value)}, expected True or False")
 
 
 def text_given(text: object) -> str:

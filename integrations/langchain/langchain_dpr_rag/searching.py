@@ -131,12 +131,12 @@ class SearchableStore(AdjustableStore):
 
     def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         """The k best documents with their relevances in [0, 1]; ``score_threshold`` is the least of them."""
-        check_threshold(kwargs)
+        check_threshold(kwargs.get("score_threshold"))
         return super().similarity_search_with_relevance_scores(query, k, **kwargs)
 
     async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         """Like :meth:`similarity_search_with_relevance_scores`, without blocking the event loop."""
-        check_threshold(kwargs)
+        check_threshold(kwargs.get("score_threshold"))
         return await super().asimilarity_search_with_relevance_scores(query, k, **kwargs)
 
     def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
