@@ -6,6 +6,8 @@ import asyncio
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
 from typing import Annotated, Any, Self, cast
 
 from langchain_core.callbacks import Callbacks
@@ -70,7 +72,8 @@ class DPRReranker(BaseDocumentCompressor):
 
             ContextualCompressionRetriever(base_compressor=compressor, base_retriever=retriever).invoke("who wrote Hamlet?")
 
-    Documents are copied, not changed. Blank ones cannot be read and come last; for a blank question all keep their order.
+    Documents are copied, not changed. Blank ones cannot be read and come last, with the score of the last one that was read;
+    for a blank question all keep their order.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
@@ -123,7 +126,8 @@ class DPRReranker(BaseDocumentCompressor):
         stage = SecondStage(self.reranker, rerank=len(hits), rerank_weight=self.rerank_weight)
         ranked = stage.ranked(question, hits, self.top_n)
         read = {int(hit.passage.id) for hit in hits}
-        unread = [document for at, document in enumerate(listed) if at not in read]
+        last = replace(ranked[-1], answer=None)
+        unread = [_judged(document, last) for at, document in enumerate(listed) if at not in read]
         return [*(_judged(listed[int(hit.passage.id)], hit) for hit in ranked), *unread][: self.top_n]
 
     async def acompress_documents(
@@ -137,10 +141,10 @@ def _hits_of(documents: Sequence[Document]) -> list[Hit]:
     """Hits of the documents that are not blank, by position; scored by the store if all have a finite score, else by position."""
     filled = [(at, document) for at, document in enumerate(documents) if not is_blank(document.page_content)]
     scores: list[Any] = [document.metadata.get(SCORE_KEY) for _, document in filled]
-    if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
+    if not all(isinstance(score, Real) and not isinstance(score, bool) and math.isfinite(score) for score in scores):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     return [
-        Hit(_passage_of(at, document), score, rank)
+        Hit(_passage_of(at, document), float(score), rank)
         for rank, ((at, document), score) in enumerate(zip(filled, scores, strict=True), 1)
     ]
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
@@ -143,7 +144,10 @@ def test_the_order_of_the_search_counts_beside_the_reranker() -> None:
         one.model_copy(update={"metadata": {**one.metadata, SCORE_KEY: float(at)}}) for at, one in enumerate(documents)
     ]
     assert order(0, scored) == [3, 2, 1, 0]  # by what the search said, where it said it
-    for lost in (math.nan, math.inf, -math.inf):
+    for at, whole in enumerate((0, 1, np.float32(2), np.int64(3))):
+        scored[at] = documents[at].model_copy(update={"metadata": {"n": at, SCORE_KEY: whole}})
+    assert order(0, scored) == [3, 2, 1, 0]
+    for lost in (math.nan, math.inf, -math.inf, True, "1"):
         scored[1] = documents[1].model_copy(update={"metadata": {"n": 1, SCORE_KEY: lost}})
         assert order(0, scored) == [0, 1, 2, 3]
         assert order(1, scored) == [1, 2, 3, 0]
@@ -156,7 +160,12 @@ def test_nothing_and_what_cannot_be_read(reader: Reader) -> None:
     assert made.compress_documents([blank], QUESTION) == [blank]
     found = made.compress_documents([blank, NOTHING, KING], QUESTION)
     assert [one.page_content for one in found] == [KING.page_content, NOTHING.page_content, blank.page_content]
-    assert found[2] == blank
+    scores = [one.metadata["relevance_score"] for one in found]
+    assert scores[0] > scores[1] == scores[2]
+    assert found[2].metadata == {**blank.metadata, "relevance_score": scores[2]}
+    before = {"relevance_score": 9.0, ANSWER_KEY: {"text": "of another question"}}
+    again = made.compress_documents([Document(page_content=" ", metadata=before), KING], QUESTION)
+    assert again[1].metadata == {"relevance_score": again[0].metadata["relevance_score"]}
     assert made.compress_documents([NOTHING, KING], "  ") == [NOTHING, KING]
     (half,) = made.compress_documents([Document(page_content="king \ud800")], QUESTION)
     assert half.page_content == "king \ud800"

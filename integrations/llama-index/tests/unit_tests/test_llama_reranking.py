@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
 from llama_index.core.llms import MockLLM
+from llama_index.core.postprocessor import LongContextReorder
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.dpr_rag import ANSWER_KEY, DPRReranker
@@ -162,7 +163,12 @@ def test_nothing_and_what_cannot_be_read(reader: Reader) -> None:
     assert made.postprocess_nodes([blank, picture], query_str=QUESTION) == [blank, picture]
     found = made.postprocess_nodes([blank, nothing(), picture, king()], query_str=QUESTION)
     assert [one.node.node_id for one in found] == ["k", "n", "b", "i"]
-    assert found[2:] == [blank, picture]
+    assert [one.node for one in found[2:]] == [blank.node, picture.node]
+    assert found[0].score > found[1].score == found[2].score == found[3].score  # 9.0 was that of a search
+    assert LongContextReorder().postprocess_nodes(found)[-1].node.node_id == "k"  # where it puts the best
+    answered = NodeWithScore(node=TextNode(text=" ", metadata={ANSWER_KEY: {"text": "of another question"}}), score=9.0)
+    assert made.postprocess_nodes([answered, king()], query_str=QUESTION)[1].node.metadata == {}
+    assert ANSWER_KEY in answered.node.metadata
     assert made.postprocess_nodes([nothing(), king()], query_str=" ") == [nothing(), king()]
     with pytest.raises(ArgumentError, match="pass query_str= or query_bundle="):
         made.postprocess_nodes([king()])

@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.postprocessor.dpr_rag.nodes import ANSWER_KEY, hits_of, judged, nodes_given
+from llama_index.postprocessor.dpr_rag.nodes import ANSWER_KEY, hits_of, judged, nodes_given, without_answer
 
 from dpr_rag import Reader, SecondStage
 from dpr_rag.arguments import check_count, is_blank, kind, remedy
@@ -59,7 +59,8 @@ class DPRReranker(BaseNodePostprocessor):
 
             RetrieverQueryEngine.from_args(retriever, llm=llm, node_postprocessors=[reranker]).query("Who wrote Hamlet?")
 
-    Nodes are copied, not changed. Those without text cannot be read and come last; for a blank question all keep their order.
+    Nodes are copied, not changed. Those without text cannot be read and come last, with the score of the last one that
+    was read; for a blank question all keep their order.
 
     Raises:
         TypeError: ``reranker`` cannot rerank, an argument is unknown, or nodes or question are of another type.
@@ -171,5 +172,5 @@ class DPRReranker(BaseNodePostprocessor):
             return list(nodes[: self.top_n])
         stage = SecondStage(self._reranker, rerank=len(hits), rerank_weight=self.rerank_weight)
         ranked = [judged(nodes[int(hit.passage.id)], hit) for hit in stage.ranked(question, hits, self.top_n)]
-        read = {int(hit.passage.id) for hit in hits}
-        return [*ranked, *(node for at, node in enumerate(nodes) if at not in read)][: self.top_n]
+        read, last = {int(hit.passage.id) for hit in hits}, ranked[-1].score
+        return [*ranked, *(without_answer(node, last) for at, node in enumerate(nodes) if at not in read)][: self.top_n]

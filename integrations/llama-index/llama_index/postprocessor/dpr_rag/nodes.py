@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from llama_index.core.schema import MetadataMode, NodeWithScore
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from dpr_rag import Hit, Passage
 from dpr_rag.arguments import check_each, is_blank, iterated
@@ -45,16 +45,26 @@ def nodes_given(nodes: object) -> list[NodeWithScore]:
 
 def judged(scored_node: NodeWithScore, hit: Hit) -> NodeWithScore:
     """A node with its new score; a copy of it where an answer goes into its metadata, or one of another question out of it."""
-    node = scored_node.node
-    if hit.answer is None and ANSWER_KEY not in node.metadata:
-        return NodeWithScore(node=node, score=hit.score)
-    node = node.model_copy()
-    node.metadata = {key: value for key, value in node.metadata.items() if key != ANSWER_KEY}
-    if hit.answer is not None:
-        node.metadata[ANSWER_KEY] = asdict(hit.answer)
-        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
-            setattr(node, name, list(dict.fromkeys([*getattr(node, name), ANSWER_KEY])))
+    if hit.answer is None:
+        return without_answer(scored_node, hit.score)
+    node = scored_node.node.model_copy()
+    node.metadata = {**_other_metadata(node), ANSWER_KEY: asdict(hit.answer)}
+    for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
+        setattr(node, name, list(dict.fromkeys([*getattr(node, name), ANSWER_KEY])))
     return NodeWithScore(node=node, score=hit.score)
+
+
+def without_answer(scored_node: NodeWithScore, score: float | None) -> NodeWithScore:
+    """A node in which no answer was found with its new score; a copy of it where one of another question is in it."""
+    node = scored_node.node
+    if ANSWER_KEY in node.metadata:
+        node = node.model_copy()
+        node.metadata = _other_metadata(node)
+    return NodeWithScore(node=node, score=score)
+
+
+def _other_metadata(node: BaseNode) -> dict[str, Any]:
+    return {key: value for key, value in node.metadata.items() if key != ANSWER_KEY}
 
 
 def _text_of(scored_node: NodeWithScore) -> str:
