@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -187,6 +188,21 @@ def test_a_store_is_found_again_with_all_it_was_created_with(tmp_path: Path, cap
     with PassageStore.open(path, encoder=HashEncoder(), index="ivf") as store:
         assert store.info().index == "hnsw"
     assert "keeps its index 'hnsw'; optimize(index='ivf') changes it" in caplog.text
+
+
+def test_a_temporary_store_lasts_while_its_passages_are_read(encoder: HashEncoder) -> None:
+    expected = make_passages(3)
+
+    def made() -> PassageStore:
+        store = PassageStore.temporary(encoder=encoder)
+        store.add(expected)
+        return store
+
+    passages = iter(made())
+    gc.collect()
+    assert list(passages) == expected
+    assert [passage.id for passage in made().restricted({"id": expected[1].id})] == [expected[1].id]
+    assert [passage.id for batch, _ in made().batches(1) for passage in batch] == [one.id for one in expected]
 
 
 def test_temporary_stores_are_gone_on_close(encoder: HashEncoder) -> None:

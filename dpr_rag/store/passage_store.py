@@ -246,7 +246,8 @@ class PassageStore(Shared, Searches, Upkeep):
         Raises:
             StoreCorrupted: One is damaged, or one is missing though nothing changed meanwhile.
         """
-        return filter(self._scope.holds, checking.iterate(self._engine, page=_PAGE))
+        # holds this object too, as a temporary store that nothing holds is removed
+        return (passage for passage in checking.iterate(self._engine, page=_PAGE) if self._scope.holds(passage))
 
     def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], Vectors]]:
         """Passages with their vectors, in order of insertion: to copy a store to where nothing is encoded.
