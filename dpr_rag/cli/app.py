@@ -166,9 +166,10 @@ def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | Non
 
 
 def _one_line(error: Exception) -> str:
-    refused = isinstance(error, PermissionError) and not isinstance(error, DprRagError) and error.filename is not None
-    told = f"{error.filename}: {error.strerror}; check its rights, and those of its folders" if refused else ""
-    return " ".join((told or on_face(error, "cli")).split()) or type(error).__name__
+    told = on_face(error, "cli")
+    if isinstance(error, PermissionError) and not isinstance(error, DprRagError) and error.filename is not None:
+        told = f"{error.filename}: {error.strerror}; check its rights, and those of its folders"
+    return " ".join(told.split()) or type(error).__name__
 
 
 def _resume_advice(command: str | None) -> str:
