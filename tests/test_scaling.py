@@ -465,3 +465,14 @@ def test_folders_of_parts_and_stores_are_no_corpora_and_say_what_to_do(tmp_path:
         with pytest.raises(CorpusError) as raised:
             open_corpus(tmp_path / name)
         assert command.format(tmp_path / name) in on_face(raised.value, "cli")
+
+
+def test_folders_are_given_as_text_too_and_one_without_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    encode([Passage("1", "a")], TinyEncoder(), "~/parts")
+    with PassageStore.open(tmp_path / "s.dpr", encoder=TinyEncoder()) as store:
+        assert load("~/parts", store).added == 1
+        assert export(store, str(tmp_path / "out")).passages == 1
+        for folders in (str(tmp_path / "out"), tmp_path / "out", [str(tmp_path / "out")], (tmp_path / "out",)):
+            assert load(folders, store).unchanged == 1
+        assert encoder_of_parts("~/parts").fingerprint == TinyEncoder().fingerprint

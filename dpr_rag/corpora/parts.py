@@ -20,7 +20,7 @@ from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, DprRagError, PassageError
 from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
-from dpr_rag.paths import replacing, writing_to
+from dpr_rag.paths import place_of, replacing, writing_to
 
 KEY = PART
 FORM = 1
@@ -30,6 +30,10 @@ ANEW = "encode it anew: remove it and run the same command again"
 _ENCODINGS, _TEXTS = {"PLAIN", "RLE", "BIT_PACKED"}, 4
 _COLUMNS = ("id", "title", "text", "metadata", "vector")
 _DIGITS = 8
+
+
+Folders = str | Path | Iterable[str | Path]
+"""Where the parts of a corpus lie: in a folder, or in several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def _part_files(folder: Path) -> Iterator[Path]:
     return folder.glob("part-" + "[0-9]" * _DIGITS + ".parquet")
 
 
-def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
+def parts_of(folders: Folders) -> list[tuple[Path, Mark]]:
     """The parts of one corpus in its order, after the proof that all are there, none twice, and all of one encoder.
 
     Args:
@@ -186,7 +190,7 @@ def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
     Raises:
         CorpusError: There are none, some are missing or doubled, or they are of several corpora or encoders.
     """
-    places = list(folders)
+    places = [place_of(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
     parts = sorted(
         ((file, read_mark(file)) for folder in places for file in _part_files(folder)), key=lambda pair: pair[1].number
     )

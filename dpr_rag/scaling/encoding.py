@@ -14,7 +14,7 @@ from dpr_rag.corpora.parts import write_part
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage
-from dpr_rag.paths import writing_to
+from dpr_rag.paths import place_of, writing_to
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.part_marks import is_there, marked
 
@@ -99,7 +99,7 @@ class Encoded:
 def encode(
     passages: Iterable[Passage],
     encoder: Encoder,
-    out: Path,
+    out: str | Path,
     *,
     shard: Shard | None = None,
     rows: int = ROWS,
@@ -124,6 +124,7 @@ def encode(
         MissingExtraError: pyarrow is not installed.
     """
     check_encoder(encoder)
+    out = place_of(out)
     share = shard or Shard()
     rows = check_count("rows", rows, CorpusError)
     check_callable("progress", progress)

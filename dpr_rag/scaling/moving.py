@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.arguments import check_callable, check_count
-from dpr_rag.corpora.parts import Mark, parts_of, read_mark, read_part, write_part
+from dpr_rag.corpora.parts import Folders, Mark, parts_of, read_mark, read_part, write_part
 from dpr_rag.derived import checksum
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
 from dpr_rag.scaling.part_marks import Elsewhere, is_there, marked
@@ -29,7 +30,7 @@ Progress = Callable[[int], None]
 _BATCH = 512
 
 
-def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
+def encoder_of_parts(folders: Folders) -> Encoder:
     """What stands for the encoder of parts: a store that is opened with it takes them, and no others.
 
     Raises:
@@ -59,7 +60,7 @@ def _runs_of_parts(found: Iterable[tuple[Path, Mark]]) -> dict[str, str]:
 
 
 def load(
-    folders: Iterable[Path], store: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+    folders: Folders, store: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
 ) -> AddReport:
     """Add the passages and vectors of an encoded corpus to a store.
 
@@ -105,7 +106,7 @@ def refuse_other(store: WholeStore, fingerprint: str, place: str) -> None:
 
 def export(
     store: WholeStore,
-    out: Path,
+    out: str | Path,
     *,
     filter: Mapping[str, Any] | Filter | None = None,
     rows: int = ROWS,
@@ -127,6 +128,7 @@ def export(
     """
     rows = check_count("rows", rows, StoreError)
     check_callable("progress", progress)
+    out = place_of(out)
     seen = store if filter is None else store.restricted(filter)
     kept: list[Vectors] = []  # of the passages that the cutting has taken, and not yet given back
     done = Encoded()

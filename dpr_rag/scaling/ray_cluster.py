@@ -16,6 +16,7 @@ from dpr_rag.corpora.parts import Mark, read_part, write_part
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import EncoderMismatchError, MissingExtraError, ScalingError, install
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded, encoded
 from dpr_rag.scaling.part_marks import is_there, marked
@@ -28,7 +29,7 @@ _RAISED = re.compile(r"[\w.]+(Error|Exception): ")
 def encode_on_ray(
     passages: Iterable[Passage],
     make_encoder: Callable[[], Encoder],
-    out: Path,
+    out: str | Path,
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -60,6 +61,7 @@ def encode_on_ray(
     rows = check_count("rows", rows, ScalingError)
     check_callable("progress", progress)
     encoder = check_encoder(make_encoder())
+    out = place_of(out)
     waiting = out / _WAITING
     done, todo = _laid_out(passages, encoder, out, waiting, rows)
     if todo:
