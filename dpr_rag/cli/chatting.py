@@ -16,6 +16,7 @@ from dpr_rag.cli.options import Host, Port, StoreAddress
 from dpr_rag.cli.reranking import load_reader
 from dpr_rag.cli.stores import open_tunable, refuse_service
 from dpr_rag.cli.terminal import note, say
+from dpr_rag.cli.usage import parsing
 from dpr_rag.paths import LOOPBACK, is_address, name_of, place_of, store_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def chat(
         typer.Argument(
             metavar="STORE",
             help="Folder of the store, or a collection of a Milvus; a new one begins empty.",
-            parser=store_of,
+            parser=parsing(store_of),
         ),
     ] = "chat.dpr",
     llm: Annotated[
@@ -58,7 +59,7 @@ def chat(
             "--conversations",
             metavar="FILE",
             help="Where conversations are kept (default: STORE.chat, of a collection in the current folder).",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None,
     host: Host = "127.0.0.1",

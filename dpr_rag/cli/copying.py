@@ -10,6 +10,7 @@ from dpr_rag.cli.filling import Dtype, PartitionKey, StoreOptions, await_compact
 from dpr_rag.cli.indexing import say_moved
 from dpr_rag.cli.options import BatchSize, IndexKind, Language, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
+from dpr_rag.cli.usage import parsing
 from dpr_rag.paths import is_milvus, is_service, store_of
 
 _PLACES = "a folder, milvus://HOST:PORT/COLLECTION, or milvus+lite:FILE.db"
@@ -17,12 +18,15 @@ _PLACES = "a folder, milvus://HOST:PORT/COLLECTION, or milvus+lite:FILE.db"
 
 def copy(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help=f"Store: {_PLACES}.", show_default=False, parser=store_of)
+        str, typer.Argument(metavar="SOURCE", help=f"Store: {_PLACES}.", show_default=False, parser=parsing(store_of))
     ],
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="Where to: the same; a new one is made.", show_default=False, parser=store_of
+            metavar="TARGET",
+            help="Where to: the same; a new one is made.",
+            show_default=False,
+            parser=parsing(store_of),
         ),
     ],
     kind: IndexKind = None,

@@ -16,7 +16,7 @@ from dpr_rag.cli.options import Quiet
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.running import Running
 from dpr_rag.cli.terminal import note, say, show_hits
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.paths import place_of
 
 QUESTIONS = (
@@ -34,7 +34,7 @@ def demo(
     running: Running,
     ranking_choice: RankingChoice,
     store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.", parser=place_of)
+        Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.", parser=parsing(place_of))
     ] = Path("demo.dpr"),
     quiet: Quiet = False,
 ) -> None:

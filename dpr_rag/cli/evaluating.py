@@ -30,7 +30,7 @@ from dpr_rag.cli.results import ResultFiles
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
 from dpr_rag.cli.stores import encoder_at, only_reads, open_existing
 from dpr_rag.cli.terminal import progress, say_json
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.paths import is_address, store_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def evaluate(
     store: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STORE]", help="Folder of the store, or its address.", show_default=False, parser=store_of
+            metavar="[STORE]", help="Folder of the store, or its address.", show_default=False, parser=parsing(store_of)
         ),
     ] = None,
     questions: LabelledQuestions = None,

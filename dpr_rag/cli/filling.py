@@ -13,6 +13,7 @@ import typer
 from dpr_rag.cli.models import facts_of, folder_info
 from dpr_rag.cli.options import check_store_options
 from dpr_rag.cli.terminal import note
+from dpr_rag.cli.usage import parsing
 from dpr_rag.paths import is_address, is_milvus, is_service, store_of
 
 if TYPE_CHECKING:
@@ -55,12 +56,17 @@ def fillable(address: str) -> str:
 
 
 StoreOption = Annotated[
-    str, typer.Option("--store", metavar="STORE", help=_FILLED, show_default=False, parser=fillable)
+    str, typer.Option("--store", metavar="STORE", help=_FILLED, show_default=False, parser=parsing(fillable))
 ]
 OutStore = Annotated[
     str,
     typer.Option(
-        "--out", "-o", metavar="STORE", help=f"{_FILLED} It is made or extended.", show_default=False, parser=fillable
+        "--out",
+        "-o",
+        metavar="STORE",
+        help=f"{_FILLED} It is made or extended.",
+        show_default=False,
+        parser=parsing(fillable),
     ),
 ]
 

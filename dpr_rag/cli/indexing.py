@@ -18,6 +18,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
+from dpr_rag.cli.usage import parsing
 from dpr_rag.corpora.opening import WITH_VECTORS
 from dpr_rag.paths import place_of
 
@@ -58,7 +59,7 @@ def index(
             "--vectors",
             metavar="SHARD",
             help="Embedding shard, glob pattern of shards, or folder that encode wrote, in the corpus's order; may be repeated.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None,
     keep_vectors: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dpr_rag.cli.terminal import note
+from dpr_rag.cli.usage import parsing
 from dpr_rag.errors import EvaluationError
 from dpr_rag.faces import message_of
 from dpr_rag.paths import place_of
@@ -36,12 +37,12 @@ Questions = Annotated[
         metavar="QUESTIONS",
         help=_HELP,
         show_default=False,
-        parser=place_of,
+        parser=parsing(place_of),
     ),
 ]
 LabelledQuestions = Annotated[
     Path | None,
-    typer.Argument(metavar="[QUESTIONS]", help=_HELP, show_default=False, parser=place_of),
+    typer.Argument(metavar="[QUESTIONS]", help=_HELP, show_default=False, parser=parsing(place_of)),
 ]
 ByChoice = Annotated[
     By, typer.Option("--by", help="What makes a passage right: an answer in its text, or its id being known.")
@@ -56,7 +57,7 @@ Qrels = Annotated[
         "--qrels",
         metavar="FILE",
         help="Judgements of the questions: TREC's four columns, or BEIR's three.",
-        parser=place_of,
+        parser=parsing(place_of),
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N questions only.")]

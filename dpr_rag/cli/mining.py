@@ -18,7 +18,7 @@ from dpr_rag.cli.options import Quiet
 from dpr_rag.cli.ranking import BM25Options
 from dpr_rag.cli.stores import encoder_at, open_existing
 from dpr_rag.cli.terminal import Advance, note, progress, say
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of, store_of
 
@@ -41,7 +41,11 @@ def mine(
     store: Annotated[
         str,
         typer.Option(
-            "--store", metavar="STORE", help="Folder of the store, or its address.", show_default=False, parser=store_of
+            "--store",
+            metavar="STORE",
+            help="Folder of the store, or its address.",
+            show_default=False,
+            parser=parsing(store_of),
         ),
     ],
     output: Annotated[
@@ -52,7 +56,7 @@ def mine(
             metavar="FILE",
             help="DPR's training JSON, or JSONL by name.",
             show_default=False,
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ],
     choice: ModelChoice,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import PathError
 from dpr_rag.paths import is_address, is_milvus, is_service, place_of, refuse_secrets, store_of
@@ -90,7 +90,7 @@ def folder_of(place: str | Path) -> Path:
 
 
 StoreFolder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=folder_of)
+    Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=parsing(folder_of))
 ]
 StoreAddress = Annotated[
     str,
@@ -98,7 +98,7 @@ StoreAddress = Annotated[
         metavar="STORE",
         help="Folder of the store, or its address: http://…, milvus://…, milvus+lite:FILE.db.",
         show_default=False,
-        parser=store_of,
+        parser=parsing(store_of),
     ),
 ]
 FilterText = Annotated[
@@ -111,7 +111,9 @@ AskedQuestions = Annotated[
 ]
 FileOfQuestions = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
+    typer.Option(
+        "--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=parsing(place_of)
+    ),
 ]
 Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
 Port = Annotated[

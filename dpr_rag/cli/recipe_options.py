@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.usage import is_given
+from dpr_rag.cli.usage import is_given, parsing
 from dpr_rag.paths import place_of
 
 
@@ -60,7 +60,10 @@ class RecipeOptions:
     store: Annotated[
         Path | None,
         typer.Option(
-            "--store", metavar="DIR", help="ance: the store whose passages are searched for negatives.", parser=place_of
+            "--store",
+            metavar="DIR",
+            help="ance: the store whose passages are searched for negatives.",
+            parser=parsing(place_of),
         ),
     ] = None
     refresh: Annotated[

@@ -11,6 +11,7 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import StoreFolder
 from dpr_rag.cli.terminal import note, say
+from dpr_rag.cli.usage import parsing
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ _SHOWN = 10
 @expanded
 def recover(
     store: StoreFolder,
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder to create.", show_default=False, parser=place_of)],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", help="Folder to create.", show_default=False, parser=parsing(place_of))
+    ],
     choice: ModelChoice,
 ) -> None:
     """Copy what is whole of a damaged store to a new one, and list the ids of what is lost; exit code 1 when anything is."""

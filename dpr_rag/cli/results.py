@@ -13,7 +13,7 @@ import typer
 
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -29,7 +29,10 @@ class ResultFiles:
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="FILE", help="Write a page with curves and lost questions (HTML).", parser=place_of
+            "--report",
+            metavar="FILE",
+            help="Write a page with curves and lost questions (HTML).",
+            parser=parsing(place_of),
         ),
     ] = None
     results: Annotated[
@@ -38,7 +41,7 @@ class ResultFiles:
             "--output",
             metavar="FILE",
             help="Write DPR's result JSON; a file per mode where there are several.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None
     run: Annotated[
@@ -47,7 +50,7 @@ class ResultFiles:
             "--write-run",
             metavar="FILE",
             help="Write a TREC run; a file per mode where there are several.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None
     per_question: Annotated[
@@ -56,7 +59,7 @@ class ResultFiles:
             "--per-question",
             metavar="FILE",
             help="Write every measure of every question and system: .tsv or .jsonl.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None
 

@@ -10,6 +10,7 @@ import typer
 
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.terminal import note
+from dpr_rag.cli.usage import parsing
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -24,12 +25,14 @@ Runs = Annotated[
         "--run",
         metavar="FILE",
         help="Judge a run of another system, too: TREC's, MS MARCO's, or DPR's result JSON; may be repeated.",
-        parser=place_of,
+        parser=parsing(place_of),
     ),
 ]
 QuestionsOption = Annotated[
     Path | None,
-    typer.Option("--questions", metavar="FILE", help="QUESTIONS where no STORE is named, for runs.", parser=place_of),
+    typer.Option(
+        "--questions", metavar="FILE", help="QUESTIONS where no STORE is named, for runs.", parser=parsing(place_of)
+    ),
 ]
 
 

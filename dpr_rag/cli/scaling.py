@@ -27,7 +27,7 @@ from dpr_rag.cli.options import (
 )
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import Stopwatch, progress, say
-from dpr_rag.cli.usage import usage
+from dpr_rag.cli.usage import parsing, usage
 from dpr_rag.errors import StoreError
 from dpr_rag.paths import is_address, place_of, store_of
 
@@ -39,7 +39,7 @@ OutFolder = Annotated[
         metavar="OUT",
         help="Folder of the parts; all shards may share one.",
         show_default=False,
-        parser=place_of,
+        parser=parsing(place_of),
     ),
 ]
 PartSize = Annotated[
@@ -118,7 +118,7 @@ def load(
     parts: Annotated[
         list[Path],
         typer.Argument(
-            metavar="OUT…", help="Folders of parts: those of every shard.", show_default=False, parser=place_of
+            metavar="OUT…", help="Folders of parts: those of every shard.", show_default=False, parser=parsing(place_of)
         ),
     ],
     store: StoreOption,
@@ -177,7 +177,7 @@ def merge(
             metavar="STORE…",
             help="Stores of one encoder: folders, or collections of a Milvus.",
             show_default=False,
-            parser=store_of,
+            parser=parsing(store_of),
         ),
     ],
     out: OutStore,

@@ -14,7 +14,7 @@ from dpr_rag.cli.options import Host, Port
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note, say
-from dpr_rag.cli.usage import refuse_given
+from dpr_rag.cli.usage import parsing, refuse_given
 from dpr_rag.faces import on_face
 from dpr_rag.paths import LOOPBACK, is_address, is_service, place_of, store_of
 
@@ -47,7 +47,9 @@ def serve(
     port: Port = 8000,
     uds: Annotated[
         Path | None,
-        typer.Option("--uds", metavar="PATH", help="Listen on a Unix socket instead of a port.", parser=place_of),
+        typer.Option(
+            "--uds", metavar="PATH", help="Listen on a Unix socket instead of a port.", parser=parsing(place_of)
+        ),
     ] = None,
     token: Token = None,
     writable: Annotated[

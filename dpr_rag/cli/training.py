@@ -20,6 +20,7 @@ from dpr_rag.cli.recipes import Preparation
 from dpr_rag.cli.running import Start
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.cli.training_options import TrainingOptions
+from dpr_rag.cli.usage import parsing
 from dpr_rag.cli.watching import shown
 from dpr_rag.paths import place_of
 
@@ -38,7 +39,7 @@ def train(
             help="Training sets in DPR's JSON, as `mine` writes them, Tevatron's or FlagEmbedding's, or triplets; for "
             "contriever corpora as `index` reads them, or stores.",
             show_default=False,
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ],
     output: Annotated[
@@ -49,7 +50,7 @@ def train(
             metavar="DIR",
             help="Folder for the encoder, or the reader.",
             show_default=False,
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ],
     begin: Start,
@@ -61,19 +62,25 @@ def train(
             "--dev",
             metavar="FILE",
             help="Held-out training set: loss and average rank; of a reader F1, exact match, selection.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None,
     dev_store: Annotated[
         Path | None,
         typer.Option(
-            "--dev-store", metavar="DIR", help="Store whose passages --dev-questions are asked of.", parser=place_of
+            "--dev-store",
+            metavar="DIR",
+            help="Store whose passages --dev-questions are asked of.",
+            parser=parsing(place_of),
         ),
     ] = None,
     dev_questions: Annotated[
         Path | None,
         typer.Option(
-            "--dev-questions", metavar="FILE", help="Questions for top-k accuracy on --dev-store.", parser=place_of
+            "--dev-questions",
+            metavar="FILE",
+            help="Questions for top-k accuracy on --dev-store.",
+            parser=parsing(place_of),
         ),
     ] = None,
     shared: TrainingOptions,

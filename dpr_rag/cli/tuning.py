@@ -17,6 +17,7 @@ from dpr_rag.cli.options import AsJson, Quiet, StoreAddress
 from dpr_rag.cli.ranking import HybridOptions
 from dpr_rag.cli.stores import open_tunable, refuse_service
 from dpr_rag.cli.terminal import output, progress, say, say_json
+from dpr_rag.cli.usage import parsing
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def tune(
         typer.Argument(
             metavar="QUESTIONS",
             help="Questions, as for evaluate; of a BEIR folder its dev or train split.",
-            parser=place_of,
+            parser=parsing(place_of),
         ),
     ] = None,
     k: Annotated[

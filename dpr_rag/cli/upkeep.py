@@ -10,6 +10,7 @@ import typer
 from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder, check_store_options, folder_of
 from dpr_rag.cli.running import check_profile
 from dpr_rag.cli.terminal import Stopwatch, say
+from dpr_rag.cli.usage import parsing
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.faces import message_of, on_face
 from dpr_rag.paths import place_of
@@ -42,7 +43,7 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
 def backup(
     store: StoreFolder,
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False, parser=place_of)
+        Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False, parser=parsing(place_of))
     ],
 ) -> None:
     """Copy a store while it is in use, and verify the copy."""
@@ -62,11 +63,13 @@ def backup(
 
 def restore(
     copy: Annotated[
-        Path, typer.Argument(metavar="COPY", help="What backup made.", show_default=False, parser=place_of)
+        Path, typer.Argument(metavar="COPY", help="What backup made.", show_default=False, parser=parsing(place_of))
     ],
     store: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False, parser=folder_of),
+        typer.Argument(
+            metavar="DIR", help="Store to replace, or a new folder.", show_default=False, parser=parsing(folder_of)
+        ),
     ],
 ) -> None:
     """Put a copy in the place of a store, after verifying it: all of it, or nothing where that fails."""
@@ -84,7 +87,10 @@ def convert(
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="TARGET", help="Folder to write, or a file that ends in .cp.", show_default=False, parser=place_of
+            metavar="TARGET",
+            help="Folder to write, or a file that ends in .cp.",
+            show_default=False,
+            parser=parsing(place_of),
         ),
     ],
     base: Annotated[

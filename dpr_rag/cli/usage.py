@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import TypeVar
 
 import typer
 
 from dpr_rag.errors import DprRagError
 from dpr_rag.faces import on_face
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -25,6 +29,21 @@ def usage(option: str | None = None) -> Iterator[None]:
         yield
     except DprRagError as error:
         raise typer.BadParameter(on_face(error, "cli"), param_hint=option) from error
+
+
+def parsing(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A parser of an argument: what the library refuses is wrong usage, with the advice for the command line.
+
+    Args:
+        read: Reads a path or an address.
+    """
+
+    @wraps(read)
+    def parse(text: str) -> T:
+        with usage():
+            return read(text)
+
+    return parse
 
 
 def is_given(context: typer.Context, name: str) -> bool:
