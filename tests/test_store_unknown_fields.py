@@ -49,6 +49,7 @@ def test_a_field_that_no_passage_has_is_said_once(
         {"lagn": {"$ne": "en"}},
         {"lagn": {"$exists": True}},
         {"$or": [{"lagn": "en"}, {"lang": "en"}]},
+        {"$or": [{"lagn": "en"}, {"lagn": {"$exists": False}, "lang": "fr"}]},
         lambda passage: False,
     ],
 )

@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> None:
     """Log a warning for each field of a filter that no passage has, or has in the type that it is compared with.
 
-    Each is named once per open store. No error is raised, as advice must not fail what was asked for.
+    Each is named once per open store, and none of which the filter says itself that it may be missing. No error is raised, as
+    advice must not fail what was asked for.
 
     Args:
         engine: The store's.
@@ -43,10 +44,13 @@ def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
 
 def _warn(engine: Engine, scope: Scope, given: Filter) -> None:
     compared: dict[str, list[Comparison]] = {}
-    for comparison in given.comparisons():
+    asked = list(given.comparisons())
+    may_be_missing = {one.field for one in asked if one.operator == "exists" and one.value is False}
+    for comparison in asked:
         key = (str(scope), f"{comparison.field}\0{' or '.join(sorted(_types_compared(comparison)))}")
         looked_at = key in engine.warned_fields or (str(scope), comparison.field) in engine.warned_fields
-        if not looked_at and comparison.operator != "exists" and not comparison.field.startswith(RESERVED):
+        is_known = comparison.field in may_be_missing or comparison.field.startswith(RESERVED)
+        if not looked_at and comparison.operator != "exists" and not is_known:
             engine.warned_fields.add(key)
             compared.setdefault(comparison.field, []).append(comparison)
     unknown = []

@@ -122,3 +122,16 @@ def test_two_retrievals_give_equal_nodes(shelved: DPRVectorStore) -> None:
         assert found.node.hash == by_id[found.node.node_id].hash
         (passage,) = shelved.client.get([found.node.node_id])
         assert to_node(passage) == found.node
+
+
+@pytest.mark.folder_alone("an engine gives no advice on fields")
+@pytest.mark.parametrize("key", SOURCES)
+@pytest.mark.parametrize("operator", ["==", "in", "any"])
+def test_an_unknown_source_is_no_unknown_field(
+    filled: DPRVectorStore, caplog: pytest.LogCaptureFixture, key: str, operator: str
+) -> None:
+    value = "nobody's" if operator == "==" else ["nobody's"]
+    assert filled.query(VectorStoreQuery(query_str="a pact", filters=only(key, operator, value))).ids == []
+    assert caplog.messages == []
+    assert filled.query(VectorStoreQuery(query_str="a pact", filters=only("ref_docid", "==", "d1"))).ids == []
+    assert "no passage has a field 'ref_docid'" in caplog.text

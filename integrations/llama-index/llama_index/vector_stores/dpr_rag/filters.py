@@ -93,8 +93,9 @@ def _part(part: MetadataFilter | MetadataFilters, exactly: bool) -> Filter | Non
 
 def _comparison(condition: MetadataFilter, exactly: bool) -> Filter:
     if condition.key in _OF_SOURCE:
-        own, of_source = Comparison(condition.key, "exists", True), _about(SOURCE, condition, exactly)
-        return Or((And((own, _about(condition.key, condition, exactly))), And((Not(own), of_source))))
+        own, lacking = (Comparison(condition.key, "exists", there) for there in (True, False))
+        of_source = _about(SOURCE, condition, exactly)
+        return Or((And((own, _about(condition.key, condition, exactly))), And((lacking, of_source))))
     if condition.key == "id":
         own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", condition, exactly)
         # without the key, what the core takes for the field is the passage's id, which no metadata say
