@@ -75,8 +75,10 @@ class DPRReranker(BaseNodePostprocessor):
     fingerprint: str = Field(
         default="", frozen=True, description="Identifies a Reader's weights, tokenizer and profile."
     )
-    top_n: int = Field(default=2, description="Nodes that are kept.", ge=1)
-    rerank_weight: float | None = Field(default=None, description="Share of the reranker in the order.", ge=0, le=1)
+    top_n: int = Field(default=2, description="Nodes that are kept.", ge=1, strict=True)
+    rerank_weight: float | None = Field(
+        default=None, description="Share of the reranker in the order.", ge=0, le=1, strict=True
+    )
     _reranker: Any = PrivateAttr()
 
     def __init__(

@@ -77,7 +77,8 @@ class Settings:
         if self.alpha is not None and (self.ranking is not None or self.mode != VectorStoreQueryMode.HYBRID):
             raise ArgumentError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
         if self.ranking is not None and self.mode not in LEFT_TO_THE_STORE:
-            raise ArgumentError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
+            name = VectorStoreQueryMode(self.mode).value
+            raise ArgumentError(f"mode={name!r} and ranking= were both given; ranking alone says how to rank")
         if self.diversity is not None and self.mode == VectorStoreQueryMode.MMR:
             raise ArgumentError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
 

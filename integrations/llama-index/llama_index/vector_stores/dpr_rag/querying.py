@@ -70,7 +70,7 @@ def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) 
     if words:
         return execute(store, replace(request, questions=[words], ranking=ranking))[0]
     if words is None and vectors is not None:
-        raise ArgumentError(f"the mode {query.mode!r} looks for words; give query_str")
+        raise ArgumentError(f"the mode {VectorStoreQueryMode(query.mode).value!r} looks for words; give query_str")
     if words is None and where is None:
         raise ArgumentError("the query has neither query_embedding nor query_str nor filters; give one of them")
     return without_question(store, where, k)
