@@ -159,3 +159,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert run("evaluate", "--run", queries).exit_code == 2
     done = run("evaluate", "--run", tmp_path / "new.trec", "--questions", queries)
     assert (done.exit_code, "--run reads a run, and --write-run writes one" in done.stderr) == (1, True)
+
+
+def test_a_run_without_a_hit_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "e.trec").write_text("# nothing\n", "utf-8")
+    with pytest.raises(EvaluationError, match=r"^it holds no hits at all; write the run anew$"):
+        evaluate({"it": read_run(tmp_path / "e.trec")}, ASKED)

@@ -163,6 +163,8 @@ def check_run(name: str, run: Run, questions: list[Question], by: str) -> None:
         raise EvaluationError(
             f"{name} holds ids of passages and no texts, in which an answer could be sought; judge by passage"
         )
+    if not run.found:
+        raise EvaluationError(f"{name} holds no hits at all; write the run anew")
     if not any(run.hits(question) for question in questions):
         key = questions[0].question if run.by_question else questions[0].id
         raise EvaluationError(
