@@ -36,8 +36,10 @@ from dpr_rag.answer import Answer
 from dpr_rag.filters import And, Comparison
 from dpr_rag.fusion import Calibration
 from dpr_rag.remote.channel import Channel
+from dpr_rag.remote.requests import AT_ONCE
 from dpr_rag.remote.retrying import Retries
 from dpr_rag.remote.wire import STATUS, error_of, error_record, kind_of
+from dpr_rag.service.limits import Limits
 
 HERE = "http://localhost"
 QUESTIONS = ["a tragedy about a prince", "number 7 or text", "über Größe ☃ \0"]
@@ -116,6 +118,24 @@ def test_hits_equal_the_local_retrievers_to_the_bit(local: PassageStore, uds: st
         async with asked(uds, k=7, **how) as remote:
             assert await remote.aretrieve_batch(QUESTIONS, **call) == expected
             assert await asyncio.gather(*(remote.aretrieve(one, **call) for one in QUESTIONS)) == expected
+
+    asyncio.run(awaited())
+
+
+def test_more_questions_than_a_service_takes_at_once_go_in_parts(local: PassageStore, uds: str) -> None:
+    questions = [f"{QUESTIONS[at % 3]} {WORDS[at % 12]} {at}" for at in range(2 * AT_ONCE + 9)]
+    vectors = local.encoder.encode_questions(questions)
+    expected = visible(Retriever(local, k=3).retrieve_batch(questions))
+    assert Limits().questions == AT_ONCE
+    with asked(uds, k=3) as remote:
+        assert remote.retrieve_batch(questions) == expected
+        assert remote.retrieve_by_vectors(vectors) == expected
+        assert remote.retrieve_batch(questions, vectors=vectors) == expected
+        assert np.array_equal(remote.store.encode_questions(questions), vectors)
+
+    async def awaited() -> None:
+        async with asked(uds, k=3) as remote:
+            assert await remote.aretrieve_batch(questions) == expected
 
     asyncio.run(awaited())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -14,6 +15,8 @@ from dpr_rag.fusion import Ranking, RankingOptions, SearchRequest
 from dpr_rag.remote.wire import vectors_record
 
 SCHEMES = ("http://", "https://")
+AT_ONCE = 256
+"""Questions, or vectors, of one request: what a service takes unless it was started with another limit."""
 
 
 def ranking_record(ranking: Ranking | RankingOptions | None) -> dict[str, Any]:
@@ -55,6 +58,16 @@ def request_record(request: SearchRequest) -> dict[str, Any]:
         "vectors": vectors_record(check_vectors(request.vectors)) if by_vectors else None,
     }
     return _without_none(record)
+
+
+def request_parts(request: SearchRequest) -> Iterator[tuple[dict[str, Any], int]]:
+    """The bodies of ``/v1/retrieve`` for a request of any size, see :func:`request_record`, each with its number of searches."""
+    record = request_record(request)
+    lists: dict[str, Any] = {name: record[name] for name in ("questions", "vectors") if name in record}
+    count = max(map(len, lists.values()))
+    for start in range(0, count or 1, AT_ONCE):
+        part = {name: values[start : start + AT_ONCE] for name, values in lists.items()}
+        yield {**record, **part}, min(AT_ONCE, count - start)
 
 
 def _without_none(record: dict[str, Any]) -> dict[str, Any]:

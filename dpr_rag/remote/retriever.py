@@ -119,7 +119,7 @@ class RemoteRetriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Passages for many questions, in one request, see ``Retriever.retrieve_batch``."""
+        """Passages for many questions, 256 in a request, see ``Retriever.retrieve_batch``."""
         request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)
 

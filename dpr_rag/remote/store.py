@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+import numpy as np
+
 from dpr_rag.arguments import check_count, check_seconds, iterated, kind
 from dpr_rag.encoder import Vectors, check_given, check_vectors
 from dpr_rag.errors import ArgumentError, StoreError, StoreReadOnlyError, VectorError
@@ -14,7 +16,7 @@ from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingO
 from dpr_rag.handed_over import ids_of, passages_of, refuse_single
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.requests import check_text, filter_record, ranking_record, request_record, split_address
+from dpr_rag.remote.requests import AT_ONCE, check_text, filter_record, ranking_record, request_parts, split_address
 from dpr_rag.remote.wire import hits_of, of_type, passage_of, passage_record, ranking_of, understood, vectors_record
 from dpr_rag.sharing import Shared
 
@@ -135,22 +137,17 @@ class RemoteStore(Shared, HasRanking):
             ServiceError: The service cannot be reached, is busy or slow.
             DprRagError: The error that the service reports, of the class that was raised there.
         """
-        body = request_record(request)
-        return self.retrieved(body, _searches(body))
+        found = []
+        for body, count in request_parts(request):
+            found += hits_of(self._post("/v1/retrieve", {**body, **self._private}), count)
+        return found
 
     async def aexecute(self, request: SearchRequest) -> list[list[Hit]]:
         """Like :meth:`execute`, without blocking the event loop."""
-        body = request_record(request)
-        return await self.aretrieved(body, _searches(body))
-
-    def retrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
-        """Hits for the body of a request, with as many questions or vectors."""
-        return hits_of(self._post("/v1/retrieve", {**body, **self._private}), questions)
-
-    async def aretrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
-        """Like :meth:`retrieved`, without blocking the event loop."""
-        answer = await self._channel.apost("/v1/retrieve", {**body, **self._private, **self._store_field})
-        return hits_of(answer, questions)
+        found, fields = [], {**self._private, **self._store_field}
+        for body, count in request_parts(request):
+            found += hits_of(await self._channel.apost("/v1/retrieve", {**body, **fields}), count)
+        return found
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that match a filter, in order of insertion, see ``PassageStore.select``.
@@ -215,10 +212,13 @@ class RemoteStore(Shared, HasRanking):
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the service's encoder, float32 [n, dim]."""
-        checked = check_questions(questions)
-        answer = self._post("/v1/encode", {"questions": checked})
-        with understood("vectors"):
-            return check_vectors(answer["vectors"], rows=len(checked))
+        checked, parts = check_questions(questions), []
+        for start in range(0, len(checked) or 1, AT_ONCE):
+            part = checked[start : start + AT_ONCE]
+            answer = self._post("/v1/encode", {"questions": part})
+            with understood("vectors"):
+                parts.append(check_vectors(answer["vectors"], rows=len(part)))
+        return np.concatenate(parts)
 
     @property
     def ranking(self) -> Ranking:
@@ -293,8 +293,3 @@ class RemoteStore(Shared, HasRanking):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
-
-
-def _searches(body: Mapping[str, Any]) -> int:
-    """How many lists of hits a request asks for."""
-    return len(body["questions"] if "questions" in body else body["vectors"])
