@@ -29,7 +29,7 @@ _FOREIGN = {
 for _name in [
     name for name in os.environ if name in _FOREIGN or name.startswith("DPR_RAG_") or name.lower().endswith("_proxy")
 ]:
-    if _name != "DPR_RAG_TEST_MILVUS":
+    if _name not in {"DPR_RAG_TEST_MILVUS", "DPR_RAG_PICTURES"}:
         del os.environ[_name]
 
 from dpr_rag import Hit, Passage, PassageStore  # noqa: E402
@@ -61,10 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C reaches the test's own processes, although a parent such as a background job may have SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored, children inherit
+    """Ctrl-C and a hang-up reach the test's own processes, although a background job or ``nohup`` may have them ignored."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored, children inherit
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, hang_up)
 
 
 class HashEncoder:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
@@ -75,11 +76,14 @@ def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Pa
     assert done.stdout.startswith(f"added {TOTAL - kept:,}, replaced 0, unchanged {kept:,} in ")
 
 
-def _wait_for_passages(store: Path, process: subprocess.Popen[str]) -> None:
+def _wait_for_passages(
+    store: Path, process: subprocess.Popen[str], meanwhile: Callable[[], object] = lambda: None
+) -> None:
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         if _count(store) >= 2 * BATCH:
             return
+        meanwhile()
         time.sleep(0.05)
     raise AssertionError(f"no passage was committed: {process.poll()}")
 
@@ -104,6 +108,12 @@ def test_a_terminal_that_is_closed_ends_a_command_in_order(corpus: Path, tmp_pat
     args = ("index", corpus, "--store", store, "--batch-size", BATCH)
     ours, theirs = os.openpty()
 
+    os.set_blocking(ours, False)
+
+    def drained() -> None:  # a terminal that nobody reads is full before long
+        with suppress(BlockingIOError, OSError):
+            os.read(ours, 1 << 16)
+
     def hold_terminal() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -118,7 +128,7 @@ def test_a_terminal_that_is_closed_ends_a_command_in_order(corpus: Path, tmp_pat
     ) as process:
         try:
             os.close(theirs)
-            _wait_for_passages(store, process)
+            _wait_for_passages(store, process, drained)
             os.close(ours)
             assert process.wait(200) == 128 + signal.SIGHUP
         finally:
@@ -171,22 +181,39 @@ from dpr_rag.cli import main
 from dpr_rag.store import copying
 def slow(*given):
     print("copying", flush=True)
-    while True:
-        time.sleep(0.01)
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        print("interrupted", flush=True)
+        time.sleep(0.5)  # in which another signal may come
 copying._copy_segments = slow
 main()
 """
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_backup_that_is_ended_leaves_nothing(small: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGTERM], 143),
+        ([signal.SIGINT], 130),
+        ([signal.SIGHUP, signal.SIGHUP], 129),
+        ([signal.SIGTERM, signal.SIGHUP], 143),
+    ],
+)
+def test_a_backup_that_is_ended_leaves_nothing(
+    small: Path, tmp_path: Path, numbers: list[signal.Signals], code: int
+) -> None:
     args = ("backup", str(small), str(tmp_path / "copy.dpr"))
     with subprocess.Popen([sys.executable, "-c", SLOW_BACKUP, *args], stdout=PIPE, stderr=PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "copying\n"
-            process.send_signal(number)
+            process.send_signal(numbers[0])
+            for number in numbers[1:]:
+                assert process.stdout.readline() == "interrupted\n"
+                process.send_signal(number)
             _, errors = process.communicate(timeout=200)
         finally:
             process.kill()

@@ -84,7 +84,7 @@ def test_a_store_end_to_end_and_an_end_in_order(store: Path, tmp_path: Path) -> 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_accepted_is_answered_before_the_end(store: Path, tmp_path: Path, sign: signal.Signals) -> None:
-    with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds, retries=0) as remote:
+    with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds, retries=0, timeout=300) as remote:
         found: list[str] = []
         question = f"until {tmp_path / 'go'} Hamlet"
         asking = threading.Thread(target=lambda: found.append(remote.retrieve(question, 1)[0].passage.id))
@@ -124,7 +124,7 @@ def _wait_until_it_listens_no_more(uds: str) -> None:
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signs", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)])
 def test_two_signals_end_at_once(store: Path, tmp_path: Path, signs: tuple[signal.Signals, signal.Signals]) -> None:
-    with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds, retries=0) as remote:
+    with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds, retries=0, timeout=300) as remote:
         failed: list[Exception] = []
 
         def ask() -> None:

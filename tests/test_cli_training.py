@@ -138,10 +138,15 @@ def test_other_processes_say_nothing_and_all_leave(
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP, signal.SIGHUP], [signal.SIGTERM, signal.SIGHUP]],
+    ids=str,
+)
 def test_interrupted_training_saves_and_goes_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    folder: Path, monkeypatch: pytest.MonkeyPatch, numbers: list[signal.Signals]
 ) -> None:
+    number = numbers[0]
     write_training(folder / "t.json", make_samples(8))
     tiny.bert(folder / "bert")
     line = ("train", folder / "t.json", "--init", folder / "bert", "--profile", "dpr", "--epochs", 3, "--batch", 2)
@@ -153,7 +158,8 @@ def test_interrupted_training_saves_and_goes_on(
     def interrupted(*args: object, **options: object) -> float:
         calls.append(1)
         if len(calls) == 5:
-            signal.raise_signal(number)
+            for one in numbers:
+                signal.raise_signal(one)
         return add(*args, **options)
 
     monkeypatch.setattr(trainer, "add_gradients", interrupted)

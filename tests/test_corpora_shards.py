@@ -153,6 +153,25 @@ def test_ids_beside_an_array_are_a_list_of_json_or_the_file_is_named(tmp_path: P
         read(tmp_path / "v.npy")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"(3, 2)", b"(3, 2["),  # a bracket that does not close
+        (b"'descr': '<f4'", b"'descr': {[]:1}"),
+        (b"NUMPY\x01", b"NUMPY\x09"),
+        (b"'fortran_order'", b"5,              "),
+    ],
+)
+def test_a_damaged_header_of_an_array_is_called_one(tmp_path: Path, old: bytes, new: bytes) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    (tmp_path / "v.ids.json").write_text('["1", "2", "3"]')
+    data = (tmp_path / "v.npy").read_bytes()
+    assert old in data
+    (tmp_path / "v.npy").write_bytes(data.replace(old, new.ljust(len(old)), 1))
+    with pytest.raises(CorpusError, match=r"v\.npy: a damaged \.npy file"):
+        read(tmp_path / "v.npy")
+
+
 @pytest.mark.parametrize("name", ["none.json", "none.txt", "folder.json", "folder.txt"])
 def test_ids_that_cannot_be_read_are_named(tmp_path: Path, name: str) -> None:
     np.save(tmp_path / "v.npy", VECTORS)

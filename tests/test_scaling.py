@@ -14,7 +14,7 @@ import pytest
 from tiny import TinyEncoder
 
 from dpr_rag import Passage, PassageStore
-from dpr_rag.corpora import open_corpus, read_vectors
+from dpr_rag.corpora import Columns, open_corpus, read_vectors
 from dpr_rag.corpora.parts import KEY, parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
@@ -454,7 +454,10 @@ class TestMoving:
 def test_a_part_is_a_corpus_with_its_metadata_as_they_were(tmp_path: Path) -> None:
     passages = [Passage("1", "a", "t", {"n": 0, "tags": ["x", {"y": None}]}), Passage("2", "b")]
     encode(passages, TinyEncoder(), tmp_path / "parts")
-    assert list(open_corpus(tmp_path / "parts" / "part-00000000.parquet")) == passages
+    part = tmp_path / "parts" / "part-00000000.parquet"
+    assert list(open_corpus(part)) == passages
+    titled = list(open_corpus(part, columns=Columns(title="metadata")))
+    assert [one.title for one in titled] == ['{"n": 0, "tags": ["x", {"y": null}]}', "{}"]
 
 
 def test_folders_of_parts_and_stores_are_no_corpora_and_say_what_to_do(tmp_path: Path) -> None:

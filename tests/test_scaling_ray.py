@@ -35,7 +35,7 @@ HEAD = {"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK}
 
 
 class Slow(TinyEncoder):
-    """Takes its time, and notes which process encoded what; after three parts it waits until the doomed node is gone."""
+    """Takes its time, and notes which process encoded what; from the fifth on it waits until the doomed node is gone."""
 
     def __init__(self, notes: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Slow(TinyEncoder):
             (self._notes / f"{time.time_ns()}-{os.getpid()}").write_text(f"{node} {passages[0].id}")
             time.sleep(0.4)
             end = time.monotonic() + 300
-            while len(list(self._notes.iterdir())) > 3 and not self._gone.exists() and time.monotonic() < end:
+            while len(list(self._notes.iterdir())) > 4 and not self._gone.exists() and time.monotonic() < end:
                 time.sleep(0.05)
         return super().encode_passages(passages)
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -36,7 +36,7 @@ from dpr_rag.cli import (
 )
 from dpr_rag.cli.escaping import visible
 from dpr_rag.cli.terminal import leave_terminal, log_as_notes, say, warn
-from dpr_rag.cli.watching import ENDING, is_ignored
+from dpr_rag.cli.watching import ENDING, HANG_UP, is_ignored
 from dpr_rag.errors import DprRagError
 from dpr_rag.faces import on_face
 
@@ -70,7 +70,8 @@ class Commands(TyperGroup):
             heard = ctx.meta.get(_SIGNAL, signal.SIGINT)
             if ctx.invoked_subcommand in _UNTIL_INTERRUPTED and heard == signal.SIGINT:
                 raise typer.Exit(0) from None
-            warn(f"\ndpr-rag: interrupted{_resume_advice(ctx.invoked_subcommand)}")
+            with suppress(OSError):  # whoever read it may have been ended, too
+                warn(f"\ndpr-rag: interrupted{_resume_advice(ctx.invoked_subcommand)}")
             raise typer.Exit(128 + heard) from None
 
 
@@ -84,8 +85,13 @@ def _interrupted_by_signals(ctx: typer.Context) -> Iterator[None]:
         yield
         return
 
+    hearing = [number for number in ENDING if not is_ignored(number)]
+
     def on_signal(number: int, _: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        for (
+            other
+        ) in hearing:  # a second SIGTERM ends the process at once; that a terminal was closed is often said twice
+            signal.signal(other, signal.SIG_IGN if other == HANG_UP else signal.SIG_DFL)
         leave_terminal()
         ctx.meta[_SIGNAL] = number
         raise KeyboardInterrupt
@@ -96,7 +102,7 @@ def _interrupted_by_signals(ctx: typer.Context) -> Iterator[None]:
             signal.signal(number, on_signal)
         return number
 
-    before = {number: signal.signal(number, on_signal) for number in ENDING if not is_ignored(number)}
+    before = {number: signal.signal(number, on_signal) for number in hearing}
     try:
         with _heard_in_callbacks(again):
             yield
@@ -115,7 +121,8 @@ def _heard_in_callbacks(again: Callable[[], int]) -> Iterator[None]:
     before, waiting = sys.unraisablehook, list[threading.Timer]()
 
     def on_unraisable(problem: Any) -> None:
-        if not issubclass(problem.exc_type, KeyboardInterrupt):
+        in_main = threading.current_thread() is threading.main_thread()
+        if not issubclass(problem.exc_type, KeyboardInterrupt) or not in_main:
             before(problem)
             return
         # a moment later and from another thread, as this is called inside the callback
@@ -130,6 +137,7 @@ def _heard_in_callbacks(again: Callable[[], int]) -> Iterator[None]:
         sys.unraisablehook = before
         for timer in waiting:
             timer.cancel()
+            timer.join()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from dpr_rag.training import Progress
     from dpr_rag.training.progress import ProgressCallback
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+HANG_UP: int | None = getattr(signal, "SIGHUP", None)
+ENDING = tuple(number for number in (signal.SIGTERM, HANG_UP) if number is not None)
 """What ends a command beside Ctrl-C: its manager, or the terminal that closes."""
 
 
@@ -31,10 +32,12 @@ def shown(total: int, *, quiet: bool, first: bool) -> Iterator[ProgressCallback]
     with progress("training", total, quiet=quiet) as advance, _ends_between_steps(first=first) as check:
 
         def report(now: Progress) -> None:
-            advance(total * now.step // now.steps)
-            if now.measures is not None and not quiet:
-                note(_line(now))
-            check()
+            try:
+                advance(total * now.step // now.steps)
+                if now.measures is not None and not quiet:
+                    note(_line(now))
+            finally:
+                check()
 
         yield report
 
@@ -44,41 +47,61 @@ def is_ignored(number: int) -> bool:
     return signal.getsignal(number) in (signal.SIG_IGN, None)
 
 
-@contextmanager
-def _ends_between_steps(*, first: bool) -> Iterator[Callable[[], None]]:
-    """Delay the first signal to the end of the step, when the state can be saved; the second one interrupts at once.
+class _Delayed:
+    """The first signal waits for the end of the step, when the state can be saved; the second one interrupts at once.
 
+    SIGHUP is never the second: a shell and the system each send it when their terminal is closed.
     Processes beside the first take part in its step, and end when it has gone.
     """
-    heard: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING) if not is_ignored(number)}
 
-    def restore() -> None:
-        for number, handler in before.items():
+    def __init__(self, *, first: bool) -> None:
+        self._first = first
+        self._heard: list[int] = []
+        self._before = {one: signal.getsignal(one) for one in (signal.SIGINT, *ENDING) if not is_ignored(one)}
+
+    def listen(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._hear)
+
+    def leave(self) -> None:
+        if not self._heard:
+            self._restore()
+
+    def check(self) -> None:
+        """Raise the signal that was heard, if one was."""
+        if self._heard:
+            self._restore()
+            signal.raise_signal(self._heard[0])
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def on_signal(number: int, _: FrameType | None) -> None:
-        heard.append(number)
-        restore()
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self._heard.append(number)
+        self._restore()
+        if HANG_UP in self._before:
+            signal.signal(HANG_UP, signal.SIG_IGN)
         leave_terminal()
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
-        if first:
-            note(f"saving after this step{again}")
+        if self._first:
+            with suppress(OSError, SystemExit):  # whoever read it may have been ended, too
+                note(f"saving after this step{again}")
 
-    def check() -> None:
-        for number in heard:
-            signal.raise_signal(number)
 
-    for number in before:
-        signal.signal(number, on_signal)
+@contextmanager
+def _ends_between_steps(*, first: bool) -> Iterator[Callable[[], None]]:
+    """Delay signals to the end of the step, see :class:`_Delayed`."""
+    signals = _Delayed(first=first)
+    signals.listen()
     try:
-        yield check
+        yield signals.check
     except RuntimeError:
         if not first:
-            check()
+            signals.check()
         raise
     finally:
-        restore()
+        signals.leave()
 
 
 def _line(now: Progress) -> str:

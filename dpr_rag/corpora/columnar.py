@@ -72,10 +72,9 @@ def layout_of(
         raise CorpusError(f"{file}: " + message_of(error)) from error
     unread = [*bytes_in, *([vector] if vector and not vectors else [])]
     beside = tuple(f"column {name} ({named[name]:.60})" for name in unread)
-    packed = _PACKED if PART in (schema.metadata or {}) and _PACKED in named else None
-    return Layout(
-        columns, tuple(name for name in named if name not in unread), vector if vectors else None, beside, packed
-    )
+    kept = tuple(name for name in named if name not in unread)
+    is_packed = PART in (schema.metadata or {}) and _PACKED in {*kept} - {columns.id, columns.text, columns.title}
+    return Layout(columns, kept, vector if vectors else None, beside, _PACKED if is_packed else None)
 
 
 def _found(named: dict[str, str], no_text: set[str], wanted: Columns) -> Columns:

@@ -92,6 +92,8 @@ def _of_folder(folder: Path) -> str | None:
             )
             + ", or give one of its files"
         )
+    if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
+        return "text"
     if (folder / _STORE).is_file():
         raise CorpusError(
             f"{folder}: is a store, and no corpus; "
@@ -100,7 +102,7 @@ def _of_folder(folder: Path) -> str | None:
                 cli=f"add it to another with: dpr-rag merge {quote(str(folder))} -o STORE",
             )
         )
-    return "text" if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")) else None
+    return None
 
 
 def _of_file(file: Path) -> str | None:

@@ -6,7 +6,8 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from tokenize import TokenError
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -36,9 +37,7 @@ class Matrix:
         self._file = file
         try:
             with file.open("rb") as opened:
-                version = npy.read_magic(opened)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, self._fortran, self._dtype = read(opened)
+                shape, self._fortran, self._dtype = read_header(opened)
                 self._start = opened.tell()
                 size = os.fstat(opened.fileno()).st_size - self._start
         except (ValueError, OSError, EOFError) as error:
@@ -75,6 +74,24 @@ class Matrix:
         if len(data) < count * self._dtype.itemsize:
             raise CorpusError(f"{self._file}: has become shorter while it was read; read it again when it is whole")
         return np.frombuffer(data, self._dtype)
+
+
+def read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type of the array that begins here, behind its header then.
+
+    Raises:
+        ValueError: It is no header, or a damaged one.
+        EOFError: It ends early.
+    """
+    try:
+        version = npy.read_magic(opened)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]} of the format")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(opened)
+    except (SyntaxError, TokenError, TypeError, RecursionError, MemoryError) as error:  # of the header's Python
+        raise ValueError(str(error)) from error
+    return header
 
 
 def _damaged(file: Path, why: object) -> CorpusError:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-from numpy.lib import format as npy
 
 from dpr_rag.corpora.columns import VECTORS, listed
 from dpr_rag.corpora.lines import id_of, refuse_unopened
+from dpr_rag.corpora.matrices import read_header
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import message_of
 
@@ -66,9 +66,7 @@ def _arrays(file: Path, archive: ZipFile) -> Iterator[tuple[str, _Array]]:
         if not member.filename.endswith(_ENDING):
             continue
         with archive.open(member) as opened:
-            version = npy.read_magic(opened)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, dtype = read(opened)
+            shape, fortran, dtype = read_header(opened)
             start = opened.tell()
         array = _Array(member.filename, shape, dtype, fortran)
         if not dtype.hasobject and math.prod(shape) * dtype.itemsize != member.file_size - start:
@@ -99,8 +97,7 @@ def _blocks(file: Path, archive: ZipFile, vectors: _Array, ids: _Array, block: i
         )
     with archive.open(vectors.member) as values, archive.open(ids.member) as names:
         for opened in (values, names):
-            version = npy.read_magic(opened)
-            (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(opened)
+            read_header(opened)
         for start in range(0, rows, block):
             count = min(block, rows - start)
             texts = np.frombuffer(names.read(count * ids.dtype.itemsize), ids.dtype)

@@ -35,6 +35,7 @@ from dpr_rag.paths import place_of
 
 _log = getLogger(__name__)
 _DPR = Shape(2, (0, 1))
+_OF_JUDGEMENTS = (".txt", ".csv", ".json", ".jsonl", ".qrels", ".qrel", ".trec", ".tsv.zip", ".tsv.bz2", ".tsv.xz")
 
 
 def read_questions(
@@ -156,7 +157,8 @@ def split_files(folder: Path) -> tuple[list[Path], list[str]]:
     except OSError as error:
         raise UnreadableError(f"{place}: cannot be listed ({error.strerror or error}); check its rights") from error
     splits = [name for name in names if name.endswith((".tsv", ".tsv.gz"))]
-    return [place / name for name in splits], [name for name in names if name not in splits]
+    others = [name for name in names if name not in splits and name.lower().endswith(_OF_JUDGEMENTS)]
+    return [place / name for name in splits], others
 
 
 def qrels_of(folder: Path, split: str | None = None) -> Path | None:

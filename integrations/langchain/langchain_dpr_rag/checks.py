@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
+import numpy as np
 from langchain_core.documents import Document
 
 from dpr_rag.arguments import check_each, check_number, check_text, iterated, kind, remedy
@@ -127,7 +128,7 @@ def check_flag(name: str, value: object) -> None:
     Raises:
         ArgumentError: It is something else.
     """
-    if value is not None and not isinstance(value, bool):
+    if value is not None and not isinstance(value, bool | np.bool_):
         raise ArgumentError(f"{name} is {kind(value)}, expected True or False")
 
 

@@ -137,11 +137,18 @@ class DPRReranker(BaseDocumentCompressor):
         return await asyncio.to_thread(self.compress_documents, documents, query, callbacks)
 
 
+def _is_score(value: object) -> bool:
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
+
+
 def _hits_of(documents: Sequence[Document]) -> list[Hit]:
     """Hits of the documents that are not blank, by position; scored by the store if all have a finite score, else by position."""
     filled = [(at, document) for at, document in enumerate(documents) if not is_blank(document.page_content)]
     scores: list[Any] = [document.metadata.get(SCORE_KEY) for _, document in filled]
-    if not all(isinstance(score, Real) and not isinstance(score, bool) and math.isfinite(score) for score in scores):
+    if not all(map(_is_score, scores)):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     return [
         Hit(_passage_of(at, document), float(score), rank)

@@ -147,7 +147,7 @@ def test_the_order_of_the_search_counts_beside_the_reranker() -> None:
     for at, whole in enumerate((0, 1, np.float32(2), np.int64(3))):
         scored[at] = documents[at].model_copy(update={"metadata": {"n": at, SCORE_KEY: whole}})
     assert order(0, scored) == [3, 2, 1, 0]
-    for lost in (math.nan, math.inf, -math.inf, True, "1"):
+    for lost in (math.nan, math.inf, -math.inf, True, "1", 10**400):
         scored[1] = documents[1].model_copy(update={"metadata": {"n": 1, SCORE_KEY: lost}})
         assert order(0, scored) == [0, 1, 2, 3]
         assert order(1, scored) == [1, 2, 3, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 from llama_index.postprocessor.dpr_rag import DPRReranker
@@ -44,3 +45,5 @@ def test_a_setting_of_a_reranker_is_no_other_type_later_either(name: str, value:
     assert (made.top_n, made.rerank_weight) == (2, None)
     made.top_n, made.rerank_weight = 3, 1
     assert (made.top_n, made.rerank_weight) == (3, 1.0)
+    made.top_n, made.rerank_weight = np.int64(4), np.float32(0.5)
+    assert (made.top_n, made.rerank_weight) == (4, 0.5)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.bridge.pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
@@ -24,6 +24,13 @@ _OTHER_WORDS = {
     **dict.fromkeys(("weight", "alpha"), "rerank_weight="),
     **dict.fromkeys(("device", "dtype", "runtime"), "an argument of Reader.from_pretrained(folder)"),
 }
+
+
+def _a_number(value: Any) -> Any:
+    """Refuse truth values and texts, which pydantic would convert, as the constructor does."""
+    if isinstance(value, bool | str):
+        raise ValueError(f"is {kind(value)}, expected a number")  # noqa: TRY004 - what pydantic takes for a refusal
+    return value
 
 
 class DPRReranker(BaseNodePostprocessor):
@@ -75,9 +82,9 @@ class DPRReranker(BaseNodePostprocessor):
     fingerprint: str = Field(
         default="", frozen=True, description="Identifies a Reader's weights, tokenizer and profile."
     )
-    top_n: int = Field(default=2, description="Nodes that are kept.", ge=1, strict=True)
-    rerank_weight: float | None = Field(
-        default=None, description="Share of the reranker in the order.", ge=0, le=1, strict=True
+    top_n: Annotated[int, BeforeValidator(_a_number)] = Field(default=2, description="Nodes that are kept.", ge=1)
+    rerank_weight: Annotated[float | None, BeforeValidator(_a_number)] = Field(
+        default=None, description="Share of the reranker in the order.", ge=0, le=1
     )
     _reranker: Any = PrivateAttr()
 
