@@ -22,7 +22,8 @@ from safetensors import safe_open
 import dpr_rag
 from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
 from dpr_rag.corpora import Question
-from dpr_rag.corpora.parts import KEY, read_mark, read_part
+from dpr_rag.corpora.columnar import PART
+from dpr_rag.corpora.parts import read_mark, read_part
 from dpr_rag.lexical import Analyzer
 from dpr_rag.lexical.postings import Postings
 from dpr_rag.pages.memory import Memory
@@ -77,7 +78,7 @@ def form_of_file(path: Path) -> Any:
             }
     if path.suffix == ".parquet":
         schema = pyarrow.parquet.read_schema(path)
-        return schema.remove_metadata().to_string(), form_of(json.loads(schema.metadata[KEY]))
+        return schema.remove_metadata().to_string(), form_of(json.loads(schema.metadata[PART]))
     return path.stat().st_size
 
 

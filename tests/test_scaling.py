@@ -15,7 +15,8 @@ from tiny import TinyEncoder
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import Columns, open_corpus, read_vectors
-from dpr_rag.corpora.parts import KEY, parts_of, read_mark, read_part
+from dpr_rag.corpora.columnar import PART
+from dpr_rag.corpora.parts import parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.faces import on_face
@@ -265,8 +266,8 @@ class TestLoading:
     def test_a_mark_that_is_none_is_refused(self, out: Path, change: dict[str, object], words: str) -> None:
         file = out / "part-00000001.parquet"
         table = pyarrow.parquet.read_table(file)
-        mark = {**json.loads(table.schema.metadata[KEY]), **change}
-        pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(mark)}), file)
+        mark = {**json.loads(table.schema.metadata[PART]), **change}
+        pyarrow.parquet.write_table(table.replace_schema_metadata({PART: json.dumps(mark)}), file)
         with pytest.raises(CorpusError, match=words):
             read_mark(file)
 
@@ -274,17 +275,17 @@ class TestLoading:
     def test_a_part_under_another_name_is_refused_at_once(self, out: Path, number: int) -> None:
         file = out / "part-00000004.parquet"
         table = pyarrow.parquet.read_table(file)
-        mark = {**json.loads(table.schema.metadata[KEY]), "number": number}
-        pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(mark)}), file)
+        mark = {**json.loads(table.schema.metadata[PART]), "number": number}
+        pyarrow.parquet.write_table(table.replace_schema_metadata({PART: json.dumps(mark)}), file)
         with pytest.raises(CorpusError, match="under the name of another one"):
             parts_of([out])
 
     def test_millions_of_missing_parts_are_counted_without_listing_them(self, out: Path) -> None:
         file = out / "part-00000004.parquet"
         table = pyarrow.parquet.read_table(file)
-        mark = {**json.loads(table.schema.metadata[KEY]), "number": 99_999_999}
+        mark = {**json.loads(table.schema.metadata[PART]), "number": 99_999_999}
         last = out / "part-99999999.parquet"
-        pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(mark)}), last)
+        pyarrow.parquet.write_table(table.replace_schema_metadata({PART: json.dumps(mark)}), last)
         file.unlink()
         with pytest.raises(CorpusError, match=r"lacks parts 4, 5, 6, 7, 8 … of"):
             parts_of([out])

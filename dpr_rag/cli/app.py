@@ -88,9 +88,8 @@ def _interrupted_by_signals(ctx: typer.Context) -> Iterator[None]:
     hearing = [number for number in ENDING if not is_ignored(number)]
 
     def on_signal(number: int, _: FrameType | None) -> NoReturn:
-        for (
-            other
-        ) in hearing:  # a second SIGTERM ends the process at once; that a terminal was closed is often said twice
+        # a second SIGTERM ends the process at once; that a terminal was closed is often said twice
+        for other in hearing:
             signal.signal(other, signal.SIG_IGN if other == HANG_UP else signal.SIG_DFL)
         leave_terminal()
         ctx.meta[_SIGNAL] = number

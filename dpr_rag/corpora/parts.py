@@ -22,7 +22,6 @@ from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.paths import place_of, replacing, writing_to
 
-KEY = PART
 FORM = 1
 LARGEST = 1 << 32
 """Bytes of a part before compression."""
@@ -116,7 +115,7 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
     if mark.filled is None:
         del record["filled"]  # which earlier versions do not know
     told = json.dumps(record, sort_keys=True)
-    table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
+    table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({PART: told.encode()})
     place = folder / mark.name
     with writing_to(folder, CorpusError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +134,7 @@ def read_mark(file: Path) -> Mark:
     """
     arrow = import_pyarrow("Parquet")
     try:
-        record = (arrow.parquet.read_schema(file).metadata or {}).get(KEY)
+        record = (arrow.parquet.read_schema(file).metadata or {}).get(PART)
     except (arrow.ArrowException, OSError) as error:
         refuse_unopened(file, error)
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); {ANEW}") from error

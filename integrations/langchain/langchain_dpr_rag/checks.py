@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-import numpy as np
 from langchain_core.documents import Document
 
 from dpr_rag.arguments import check_each, check_number, check_text, iterated, kind, remedy
@@ -120,16 +119,6 @@ def check_threshold(score_threshold: object) -> None:
     """
     if score_threshold is not None:
         check_number("score_threshold", score_threshold, ArgumentError, high=1.0, more=", a relevance")
-
-
-def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither True nor False nor None.
-
-    Raises:
-        ArgumentError: It is something else.
-    """
-    if value is not None and not isinstance(value, bool | np.bool_):
-        raise ArgumentError(f"{name} is {kind(value)}, expected True or False")
 
 
 def text_given(text: object) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Self, cast
 
+import numpy as np
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -29,12 +30,13 @@ from dpr_rag import (
     is_address,
     is_service,
 )
+from dpr_rag.arguments import check_flag
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from dpr_rag.stores import is_store
 from langchain_dpr_rag.argument_names import refuse_unknown
 from langchain_dpr_rag.batches import OnePassRetriever
-from langchain_dpr_rag.checks import check_flag, check_threshold
+from langchain_dpr_rag.checks import check_threshold
 from langchain_dpr_rag.closing import Closable, Closing, closed_on_error
 from langchain_dpr_rag.documents import Where, where_of
 from langchain_dpr_rag.filling import Filling
@@ -258,7 +260,8 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         """All but the questions, from a call's arguments or else the fields; and what makes documents of the hits."""
         refuse_unknown(kwargs, "k, filter, score_threshold, include_scores")
         check_threshold(score_threshold)
-        check_flag("include_scores", include_scores)
+        if include_scores is not None and not isinstance(include_scores, np.bool_):
+            check_flag("include_scores", include_scores)
         least = self.score_threshold if score_threshold is None else score_threshold
         diversity = Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None
         where = where_of(self.filter if filter is None else filter)
