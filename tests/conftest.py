@@ -129,7 +129,8 @@ class Oracle:
     def where(self, where: Filter | dict | None) -> list[str]:
         if where is None:
             return list(self.passages)
-        return [one for one, passage in self.passages.items() if parse_filter(where).matches(passage)]
+        parsed = parse_filter(where)
+        return [one for one, passage in self.passages.items() if parsed.matches(passage)]
 
     def search(
         self, questions: np.ndarray, k: int, where: Filter | dict | None = None

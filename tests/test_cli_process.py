@@ -180,8 +180,8 @@ import time
 from dpr_rag.cli import main
 from dpr_rag.store import copying
 def slow(*given):
-    print("copying", flush=True)
     try:
+        print("copying", flush=True)
         while True:
             time.sleep(0.01)
     finally:

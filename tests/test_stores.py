@@ -104,7 +104,7 @@ def passages(count: int = 60) -> list[Passage]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("pymilvus")
     running = Server(tmp_path_factory.mktemp("milvus"))
