@@ -32,6 +32,7 @@ from dpr_rag import (
 )
 from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.errors import DprRagError, PassageError, StoreError, VectorError
+from dpr_rag.fusion import RankingOptions, SearchRequest
 
 PASSAGES = make_passages(5)
 VALUES: dict[str, Any] = {
@@ -105,6 +106,7 @@ CALLS: dict[str, tuple[Call, str]] = {
     "reencode progress": (lambda p, v: p.store.reencode(p.encoder, progress=v), "None class"),
     "search": (lambda p, v: p.store.search(v, 3), ""),
     "search k": (lambda p, v: p.store.search(QUESTIONS, v), COUNTS),
+    "search exact": (lambda p, v: p.store.search(QUESTIONS, 2, exact=v), "True"),
     "search filter": (lambda p, v: p.store.search(QUESTIONS, 2, v), "None {} {a: 1}"),
     "search diversity": (lambda p, v: p.store.search(QUESTIONS, 2, diversity=v), "None"),
     "search min_relevance": (lambda p, v: p.store.search(QUESTIONS, 2, min_relevance=v), f"None {SHARES}"),
@@ -255,6 +257,21 @@ def test_numbers_of_numpy_count_as_pythons_own(place: Place) -> None:
     assert len(place.retriever.retrieve("text", three)) == len(Retriever(place.store, k=three).retrieve("text")) == 3
     assert Ranking("hybrid", np.float32(0.5)) == Ranking("hybrid", 0.5)
     assert [type(one) for one in (BM25(np.float32(1)).k1, Diversity(three).candidates)] == [float, int]
+    store, vectors = place.store, place.store.get_vectors(["1"])["1"][None]
+    assert store.search(vectors, three) == store.search(vectors, 3, exact=np.True_)
+    assert len(store.rank(["text"], three)[0]) == len(store.select({}, three)) == 3
+    options = RankingOptions("hybrid", np.float32(0.5), candidates=three, k1=np.float32(1), b=np.float16(1))
+    request = SearchRequest(["text"], three, min_relevance=np.float32(0.5), exact=np.False_)
+    made = (Calibration(np.float32(2), np.int8(1)), Tuned(Ranking(), weight=np.float32(1)), options, request)
+    for one in made:
+        values = [getattr(one, name) for name in type(one).__dataclass_fields__]
+        assert not [value for value in values if type(value).__module__ == "numpy"]
+
+
+def test_exact_is_true_or_false(place: Place) -> None:
+    for call in (lambda: place.store.search([[0.0] * place.store.dim], 1, exact="no"), lambda: SearchRequest(exact=1)):
+        with pytest.raises(VectorError, match=r"exact is .*, expected a bool: True or False"):
+            call()
 
 
 def test_integers_too_large_for_a_float_are_refused_by_name() -> None:

@@ -32,8 +32,8 @@ class Calibration:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("slope", self.slope, VectorError, low=-math.inf)
-        check_number("offset", self.offset, VectorError, low=-math.inf)
+        for name in ("slope", "offset"):
+            object.__setattr__(self, name, check_number(name, getattr(self, name), VectorError, low=-math.inf))
 
     def relevance(self, score: float) -> float:
         """The relevance of a score, in [0, 1].

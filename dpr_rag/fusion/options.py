@@ -37,10 +37,14 @@ class RankingOptions:
     phrases: float | None = None
 
     def __post_init__(self) -> None:
-        Ranking.of(self.mode, self.weight, self.fusion)
+        ranking, bm25 = Ranking.of(self.mode, self.weight, self.fusion), BM25(**self._bm25)
+        checked: dict[str, object] = {name: getattr(bm25, name) for name in self._bm25}
+        if self.weight is not None and ranking is not None:
+            checked["weight"] = ranking.weight
         if self.candidates is not None:
-            Ranking(candidates=self.candidates)
-        BM25(**self._bm25)
+            checked["candidates"] = Ranking(candidates=self.candidates).candidates
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         if self.mode is not None:
             self._check_mode(self.mode)
 

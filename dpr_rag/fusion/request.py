@@ -12,7 +12,7 @@ from dpr_rag.filters import Where
 from dpr_rag.fusion.diversity import Diversity, depth_of
 from dpr_rag.fusion.options import RankingOptions
 from dpr_rag.fusion.ranking import Ranking
-from dpr_rag.passages import check_questions
+from dpr_rag.passages import check_questions, plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +50,14 @@ class SearchRequest:
             object.__setattr__(self, "k", check_count("k", self.k, VectorError))
         if self.ranking is not None and not isinstance(self.ranking, RankingOptions):
             check_instance("ranking", self.ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
+        exact = check_instance("exact", plain(self.exact), bool, VectorError, advice=": True or False")
+        object.__setattr__(self, "exact", exact)
         if self.diversity is not None:
             advice = "; make one as Diversity(candidates)"
             check_instance("diversity", self.diversity, Diversity, VectorError, advice=advice)
         if self.min_relevance is not None:
-            check_number("min_relevance", self.min_relevance, VectorError, high=1.0)
+            least = check_number("min_relevance", self.min_relevance, VectorError, high=1.0)
+            object.__setattr__(self, "min_relevance", least)
 
     @property
     def depth(self) -> int:

@@ -38,7 +38,7 @@ class Tuned:
     def __post_init__(self) -> None:
         check_instance("ranking", self.ranking, Ranking, VectorError)
         if self.weight is not None:
-            check_number("weight", self.weight, VectorError, more=", or None")
+            object.__setattr__(self, "weight", check_number("weight", self.weight, VectorError, more=", or None"))
 
     def settled(self, ranking: Ranking) -> Ranking:
         """The ranking with the tuned λ, if it leaves λ open and has the BM25 parameters that λ was tuned with."""

@@ -155,7 +155,8 @@ class RemoteStore(Shared, HasRanking):
         Raises:
             RequestError: There are more than the service sends in one answer; give ``k``.
         """
-        body = {"filter": filter_record(filter) or {}, **({} if k is None else {"k": k}), **self._private}
+        first = {} if k is None else {"k": check_count("k", k, VectorError, more=", or None for all")}
+        body = {"filter": filter_record(filter) or {}, **first, **self._private}
         return self._passages(body)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:

@@ -18,7 +18,7 @@ from dpr_rag.fusion.diversity import depth_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.lexical.scoring import Mask, Scored
-from dpr_rag.passages import Hit, Passage
+from dpr_rag.passages import Hit, Passage, plain
 from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.fitted import sampled_vectors
@@ -58,7 +58,9 @@ class RankingQuery:
 
 def search(engine: Engine, query: RankingQuery) -> list[list[Hit]]:
     """Hits for each question, all from one generation; see ``PassageStore.search`` and ``PassageStore.rank``."""
-    check_count("k", query.k, VectorError)
+    k = check_count("k", query.k, VectorError)
+    exact = check_instance("exact", plain(query.exact), bool, VectorError, advice=": True or False")
+    query = replace(query, k=k, exact=exact)
     if query.diversity is not None:
         check_instance(
             "diversity", query.diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)"
