@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -469,10 +470,37 @@ def test_names_that_cannot_be_are_refused(stores: dict) -> None:
         create_app(stores)
 
 
-@pytest.mark.parametrize("options", [{"hits": 0}, {"seconds": 0}, {"pause": -1}, {"body": True}, {"batch": "5"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"hits": 0}, {"seconds": 0}, {"pause": -1}, {"body": True}, {"batch": "5"}, {"batch": 2.5}, {"threads": 1.5}),
+        *(
+            {"questions": math.nan},
+            {"hits": math.inf},
+            {"seconds": math.nan},
+            {"pause": math.inf},
+            {"seconds": 10**400},
+        ),
+    ],
+)
 def test_limits_that_cannot_be_are_refused(options: dict) -> None:
-    with pytest.raises(RequestError):
+    with pytest.raises(RequestError, match=f"{next(iter(options))} is .*, expected an? (integer|number)"):
         Limits(**options)
+
+
+def test_a_query_beside_the_body_is_refused_and_not_ignored(client: Client) -> None:
+    one, body = client(), {"questions": "tragedy"}
+    for path in ("/v1/retrieve?k=1", "/v1/passages/count?store=other"):
+        answer = one.post(path, json=body)
+        assert answer.status_code == 422
+        assert answer.json()["message"].startswith(f"the query {path.partition('?')[2]!r} says nothing here")
+    assert one.get("/healthz?probe=1").json() == {"status": "ok"}
+
+
+def test_a_path_with_a_slash_too_many_is_said_to_be_none(client: Client) -> None:
+    answer = client().post("/v1/retrieve/", json={"questions": "tragedy"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "no path '/v1/retrieve/' here" in answer.json()["message"]
 
 
 async def test_a_large_body_waits_for_a_thread_within_the_time_of_a_request(plays: PassageStore) -> None:

@@ -57,6 +57,7 @@ def create_app(
         description="Dense passage retrieval over HTTP.",
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirection says nothing, and behind a proxy with TLS leads to http
         lifespan=lifespan,
     )
     app.state.service = service

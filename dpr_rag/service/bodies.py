@@ -82,6 +82,11 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            if request.method == "POST" and request.url.query:
+                raise HTTPException(
+                    422,
+                    f"the query {request.url.query!r:.80} says nothing here; put it into the body, as a field of the JSON object",
+                )
             return await handler(StrictRequest(request.scope, request.receive))
 
         return handle

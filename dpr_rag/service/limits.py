@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dpr_rag.arguments import check_count, check_seconds
 from dpr_rag.errors import RequestError
 
 HEADERS = 16_384
 """Bytes of a request's target and headers."""
+_LEAST_SECONDS = {"pause": 0.0, "seconds": 0.001, "ending": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            least = 0 if name == "pause" else 1
-            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int | float) or value < least:
-                if name == "seconds" and isinstance(value, int | float) and value > 0:
-                    continue
-                raise RequestError(f"{name} is {value!r}, expected a number of at least {least}")
+            value, least = getattr(self, name), _LEAST_SECONDS.get(name)
+            checked = (
+                check_count(name, value, RequestError)
+                if least is None
+                else check_seconds(name, value, RequestError, low=least)
+            )
+            object.__setattr__(self, name, checked)
 
     def check_count(self, name: str, count: int, most: int) -> None:
         """Refuse a number that is too large.
