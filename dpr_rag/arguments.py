@@ -262,7 +262,6 @@ def names_known(**synonyms: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R
     """
 
     def decorated(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        @wraps(function)
         def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             try:
                 return function(*args, **kwargs)
@@ -272,7 +271,11 @@ def names_known(**synonyms: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R
                     raise
             raise ArgumentError(message)
 
-        return called
+        async def awaited(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            return await called(*args, **kwargs)  # type: ignore[misc]
+
+        made: Any = awaited if inspect.iscoroutinefunction(function) else called
+        return wraps(function)(made)
 
     return decorated
 

@@ -11,15 +11,13 @@ from dpr_rag.arguments import check_count, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, ranking_given
+from dpr_rag.fusion.options import OF_RETRIEVE
 from dpr_rag.passages import Hit
 from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.stores import Store, execute, is_store
 
 _OTHER_PLACES = {
-    **dict.fromkeys(
-        ("min_relevance", "score_threshold", "similarity_cutoff"), "min_relevance, an argument of retrieve()"
-    ),
-    **dict.fromkeys(("filter", "filters", "where"), "filter, an argument of retrieve()"),
+    **OF_RETRIEVE,
     **dict.fromkeys(
         ("encoder", "embedding", "embeddings", "embed_model"), "encoder, an argument of PassageStore.open()"
     ),
@@ -172,6 +170,7 @@ class Retriever:
         request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)
 
+    @names_known()
     def retrieve_by_vectors(
         self,
         vectors: Any,
@@ -202,6 +201,7 @@ class Retriever:
         """The calibration of this retriever's scores, see ``PassageStore.calibration_of``."""
         return self.store.calibration_of(self.ranking)
 
+    @names_known()
     async def aretrieve(
         self,
         question: str,
@@ -215,6 +215,7 @@ class Retriever:
         request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
         return (await asyncio.to_thread(self.execute, request))[0]
 
+    @names_known()
     async def aretrieve_batch(
         self,
         questions: Sequence[str],

@@ -11,6 +11,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -205,6 +206,95 @@ def test_vectors_and_what_else_a_store_tells_are_the_same(local: PassageStore, u
         assert remote.store.get(["p9/ü", "none", "p3/ü"])[0].metadata == local.get(["p9/ü"])[0].visible_metadata
         assert len(remote.store) == 60
         assert remote.retrieve_batch([]) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda one, store: one.retrieve("prince sword", 5, min_relevance=np.float32(0.1)),
+        lambda one, store: type(one)(store, mode="hybrid", weight=np.float32(0.5), candidates=np.int64(7)).retrieve(
+            "king"
+        ),
+        lambda one, store: type(one)(store, mode="bm25", k1=np.float32(2), b=Fraction(1, 2)).retrieve("king"),
+        lambda one, store: store.select({"year": {"$lt": 1610}}, np.int64(3)),
+        lambda one, store: store.search(np.ones((2, 48)), np.int64(3), exact=np.True_),
+        lambda one, store: store.rank(["king"], np.int64(3)),
+        lambda one, store: store.encode_questions([]).shape,
+        lambda one, store: store.encode_questions([]).dtype,
+        lambda one, store: store.get(f"p{at}/ü" for at in range(-3000, 3000)),
+    ],
+    ids=range(9),
+)
+def test_values_of_any_kind_give_what_they_give_here(local: PassageStore, uds: str, call: Callable[..., Any]) -> None:
+    with asked(uds) as remote:
+        found, expected = call(remote, remote.store), call(Retriever(local), local)
+    assert shown_of(found) == shown_of(expected)
+
+
+def shown_of(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], Passage):
+        return [dataclasses.replace(one, metadata=one.visible_metadata) for one in value]
+    if isinstance(value, list) and value and isinstance(value[0], Hit):
+        return visible([value])
+    return visible(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda one, store: one.retrieve("x", top_k=3),
+        lambda one, store: one.retrieve_batch(["x"], filters={}),
+        lambda one, store: one.retrieve_by_vectors([[0.0]], where={}),
+        lambda one, store: asyncio.run(one.aretrieve("x", top_k=3)),
+        lambda one, store: asyncio.run(one.aretrieve_batch(["x"], score_threshold=0.5)),
+        lambda one, store: type(one)(store, min_relevance=0.5),
+        lambda one, store: type(one)(store, top_n=5),
+        lambda one, store: store.rank(["x"], 1, where={}),
+        lambda one, store: store.search([[0.0]], n_results=3),
+        lambda one, store: store.add(documents=[]),
+        lambda one, store: store.select(filters={}),
+        lambda one, store: store.count(where={}),
+        lambda one, store: store.delete(where={}),
+        lambda one, store: store.rank(None, 3),
+        lambda one, store: store.rank(None, 3, vectors=[[0.0] * 48]),
+        lambda one, store: store.search(None, 3),
+        lambda one, store: store.select({}, True),
+        lambda one, store: store.search([[0.0] * 48], 3, exact="no"),
+        lambda one, store: store.delete(),
+        lambda one, store: store.settled("hybrid"),
+        lambda one, store: store.calibration_of("hybrid"),
+        lambda one, store: store.calibration_of(None),
+        lambda one, store: store.ranking_of("hybrid"),
+    ],
+    ids=range(23),
+)
+def test_what_is_said_of_wrong_arguments_is_what_is_said_here(
+    local: PassageStore, uds: str, call: Callable[..., Any]
+) -> None:
+    said = []
+    with asked(uds) as remote:
+        for one, store in ((remote, remote.store), (Retriever(local), local)):
+            with pytest.raises(errors.DprRagError) as raised:
+                call(one, store)
+            about = re.sub(r"^[\w.]+\(\) has no|, expected .*?(?=; )", "", str(raised.value))
+            said.append((type(raised.value), about))
+    assert said[0] == said[1]
+
+
+def test_wide_vectors_go_in_smaller_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+
+    def handled(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        sent.append(len(request.content))
+        return httpx.Response(200, json={"results": [{"hits": []} for _ in body.get("vectors") or body["questions"]]})
+
+    monkeypatch.setattr("dpr_rag.remote.channel.httpx.HTTPTransport", lambda **_: httpx.MockTransport(handled))
+    store = RemoteStore(HERE, uds="none")
+    assert store.search(np.full((256, 4096), -1.0000001e-30, np.float32), 3) == [[]] * 256
+    assert store.rank(["long " * 10_000] * 256, 3) == [[]] * 256
+    assert len(sent) > 4
+    assert max(sent) < Limits().body
 
 
 def test_a_source_of_the_server_never_travels(uds: str) -> None:
@@ -444,7 +534,7 @@ def test_writes_come_back_by_value(local: PassageStore, uds: str) -> None:
         assert raised.value.passage_id == "a"
         with pytest.raises(errors.FilterError):
             store.delete(filter={})
-        with pytest.raises(errors.RequestError):
+        with pytest.raises(errors.StoreError):
             store.delete()
         assert store.delete(["new"], filter={"tag": "y"}) == 0
         assert store.delete(filter={"tag": "x"}) == 1

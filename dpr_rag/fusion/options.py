@@ -10,6 +10,14 @@ from dpr_rag.faces import ByFace
 from dpr_rag.fusion.ranking import Fusion, Mode, Ranking
 from dpr_rag.lexical import BM25
 
+OF_RETRIEVE = {
+    **dict.fromkeys(
+        ("min_relevance", "score_threshold", "similarity_cutoff"), "min_relevance, an argument of retrieve()"
+    ),
+    **dict.fromkeys(("filter", "filters", "where"), "filter, an argument of retrieve()"),
+}
+"""Names that a retriever's constructor is given, and where they belong."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankingOptions:

@@ -131,6 +131,7 @@ class Searches(HasRanking):
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
         """Like :meth:`ranking_for`, for options in one object."""
+        check_instance("options", options, RankingOptions, VectorError, advice="; make one as RankingOptions(mode)")
         return options.over(self.ranking)
 
     def settled(self, ranking: Ranking) -> Ranking:

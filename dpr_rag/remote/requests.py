@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -17,6 +18,10 @@ from dpr_rag.remote.wire import vectors_record
 SCHEMES = ("http://", "https://")
 AT_ONCE = 256
 """Questions, or vectors, of one request: what a service takes unless it was started with another limit."""
+IDS_AT_ONCE = 1000
+"""Ids of one request: likewise."""
+_BYTES_AT_ONCE = 6 * 2**20
+_BYTES_OF_NUMBER = 26
 
 
 def ranking_record(ranking: Ranking | RankingOptions | None) -> dict[str, Any]:
@@ -65,9 +70,17 @@ def request_parts(request: SearchRequest) -> Iterator[tuple[dict[str, Any], int]
     record = request_record(request)
     lists: dict[str, Any] = {name: record[name] for name in ("questions", "vectors") if name in record}
     count = max(map(len, lists.values()))
-    for start in range(0, count or 1, AT_ONCE):
-        part = {name: values[start : start + AT_ONCE] for name, values in lists.items()}
-        yield {**record, **part}, min(AT_ONCE, count - start)
+    most = max(1, min(AT_ONCE, _BYTES_AT_ONCE // (sum(map(_longest, lists.values())) or 1)))
+    for start in range(0, count or 1, most):
+        part = {name: values[start : start + most] for name, values in lists.items()}
+        yield {**record, **part}, min(most, count - start)
+
+
+def _longest(values: Sequence[Any]) -> int:
+    """Bytes of JSON that one of these questions or vectors takes at most."""
+    return max(
+        (len(json.dumps(one)) if isinstance(one, str) else _BYTES_OF_NUMBER * len(one) for one in values), default=0
+    )
 
 
 def _without_none(record: dict[str, Any]) -> dict[str, Any]:

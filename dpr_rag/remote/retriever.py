@@ -7,13 +7,20 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from dpr_rag.arguments import check_count
+from dpr_rag.arguments import check_count, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, ranking_given
+from dpr_rag.fusion.options import OF_RETRIEVE
 from dpr_rag.passages import Hit
 from dpr_rag.remote.requests import ranking_record
 from dpr_rag.remote.store import RemoteStore
+
+_OTHER_PLACES = {
+    **OF_RETRIEVE,
+    **dict.fromkeys(("url", "uri", "base_url", "host", "endpoint", "path"), "address"),
+    **dict.fromkeys(("reranker", "rerank", "rerank_weight"), "dpr-rag serve, by its option --rerank"),
+}
 
 
 class RemoteRetriever:
@@ -45,6 +52,7 @@ class RemoteRetriever:
         ArgumentError: An open store was given with what opens one.
     """
 
+    @names_known(**_OTHER_PLACES)
     def __init__(
         self,
         address: str | RemoteStore,
@@ -91,6 +99,7 @@ class RemoteRetriever:
         """The relevance of a score, in [0, 1]. Each call is a request; for many scores use :attr:`calibration`."""
         return self.calibration.relevance(score)
 
+    @names_known()
     def retrieve(
         self,
         question: str,
@@ -109,6 +118,7 @@ class RemoteRetriever:
         request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)[0]
 
+    @names_known()
     def retrieve_batch(
         self,
         questions: Sequence[str],
@@ -123,6 +133,7 @@ class RemoteRetriever:
         request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)
 
+    @names_known()
     def retrieve_by_vectors(
         self,
         vectors: Any,
@@ -136,6 +147,7 @@ class RemoteRetriever:
         request = SearchRequest(None, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)
 
+    @names_known()
     async def aretrieve(
         self,
         question: str,
@@ -149,6 +161,7 @@ class RemoteRetriever:
         request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
         return (await self.aexecute(request))[0]
 
+    @names_known()
     async def aretrieve_batch(
         self,
         questions: Sequence[str],

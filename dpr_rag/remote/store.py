@@ -6,24 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-import numpy as np
-
-from dpr_rag.arguments import check_count, check_seconds, iterated, kind
-from dpr_rag.encoder import Vectors, check_given, check_vectors
+from dpr_rag.arguments import check_count, check_seconds, iterated, kind, names_known
+from dpr_rag.encoder import check_given
 from dpr_rag.errors import ArgumentError, StoreError, StoreReadOnlyError, VectorError
 from dpr_rag.filters import Where
-from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest
+from dpr_rag.fusion import Diversity, Ranking, SearchRequest
 from dpr_rag.handed_over import ids_of, passages_of, refuse_single
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.requests import AT_ONCE, check_text, filter_record, ranking_record, request_parts, split_address
-from dpr_rag.remote.wire import hits_of, of_type, passage_of, passage_record, ranking_of, understood, vectors_record
+from dpr_rag.remote.requests import IDS_AT_ONCE, check_text, filter_record, request_parts, split_address
+from dpr_rag.remote.settings import Settings
+from dpr_rag.remote.wire import hits_of, of_type, passage_of, passage_record, understood, vectors_record
 from dpr_rag.sharing import Shared
 
 _SHORTEST = 0.001  # with 0, no connection would ever be made
 
 
-class RemoteStore(Shared, HasRanking):
+class RemoteStore(Shared, Settings):
     """A store behind ``dpr-rag serve``, with the methods of a ``PassageStore`` that retrieve, add and delete.
 
     The service encodes, so ``encoder`` is None. Methods raise the same classes of errors as ``PassageStore``. Threads, event
@@ -47,6 +46,7 @@ class RemoteStore(Shared, HasRanking):
 
     encoder = None
 
+    @names_known()
     def __init__(
         self,
         address: str,
@@ -82,6 +82,7 @@ class RemoteStore(Shared, HasRanking):
         """The address, with the store's name if it was given."""
         return self._channel.address if self.name is None else f"{self._channel.address}?store={self.name}"
 
+    @names_known()
     def rank(
         self,
         questions: Sequence[str],
@@ -95,10 +96,17 @@ class RemoteStore(Shared, HasRanking):
     ) -> list[list[Hit]]:
         """Search for questions in words, see ``PassageStore.rank``."""
         request = SearchRequest(
-            questions, k, filter, vectors, ranking=ranking, diversity=diversity, min_relevance=min_relevance
+            check_questions(questions),
+            k,
+            filter,
+            vectors,
+            ranking=ranking,
+            diversity=diversity,
+            min_relevance=min_relevance,
         )
         return self.execute(request)
 
+    @names_known()
     async def arank(
         self,
         questions: Sequence[str],
@@ -112,10 +120,17 @@ class RemoteStore(Shared, HasRanking):
     ) -> list[list[Hit]]:
         """Like :meth:`rank`, without blocking the event loop."""
         request = SearchRequest(
-            questions, k, filter, vectors, ranking=ranking, diversity=diversity, min_relevance=min_relevance
+            check_questions(questions),
+            k,
+            filter,
+            vectors,
+            ranking=ranking,
+            diversity=diversity,
+            min_relevance=min_relevance,
         )
         return await self.aexecute(request)
 
+    @names_known()
     def search(
         self,
         vectors: Any,
@@ -127,6 +142,8 @@ class RemoteStore(Shared, HasRanking):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Maximum inner product search, see ``PassageStore.search``."""
+        if vectors is None:
+            raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
         request = SearchRequest(None, k, filter, vectors, exact=exact, diversity=diversity, min_relevance=min_relevance)
         return self.execute(request)
 
@@ -149,6 +166,7 @@ class RemoteStore(Shared, HasRanking):
             found += hits_of(await self._channel.apost("/v1/retrieve", {**body, **fields}), count)
         return found
 
+    @names_known()
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that match a filter, in order of insertion, see ``PassageStore.select``.
 
@@ -161,9 +179,11 @@ class RemoteStore(Shared, HasRanking):
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order of ``ids``; unknown ids are left out."""
-        body = {"ids": ids_of(ids), **self._private}
-        return self._passages(body)
+        wanted = ids_of(ids)
+        parts = (wanted[start : start + IDS_AT_ONCE] for start in range(0, len(wanted) or 1, IDS_AT_ONCE))
+        return [passage for part in parts for passage in self._passages({"ids": part, **self._private})]
 
+    @names_known()
     def count(self, filter: Where = None) -> int:
         """The number of passages, or of those that match a filter."""
         where = filter_record(filter)
@@ -174,6 +194,7 @@ class RemoteStore(Shared, HasRanking):
     def __len__(self) -> int:
         return self.count()
 
+    @names_known()
     def add(self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None) -> dict[str, int]:
         """Add passages, or replace those with the same id; the service must have been started with ``--writable``.
 
@@ -194,6 +215,7 @@ class RemoteStore(Shared, HasRanking):
         with understood("counts"):
             return {name: of_type(int, answer[name]) for name in ("added", "replaced", "unchanged")}
 
+    @names_known()
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``, in one commit; the service must have been started with ``--writable``.
 
@@ -202,6 +224,10 @@ class RemoteStore(Shared, HasRanking):
         Returns:
             How many passages were deleted; unknown ids are ignored.
         """
+        if ids is None and filter is None:
+            raise StoreError(
+                "delete() got neither ids nor a filter; give one of them, or both for the passages that fit both"
+            )
         if isinstance(ids, Mapping):
             raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
         body: dict[str, Any] = {} if ids is None else {"ids": ids_of(ids)}
@@ -210,44 +236,6 @@ class RemoteStore(Shared, HasRanking):
         answer = self._post("/v1/passages/delete", body, repeatable=False)
         with understood("count"):
             return of_type(int, answer["deleted"])
-
-    def encode_questions(self, questions: Sequence[str]) -> Vectors:
-        """Encode questions with the service's encoder, float32 [n, dim]."""
-        checked, parts = check_questions(questions), []
-        for start in range(0, len(checked) or 1, AT_ONCE):
-            part = checked[start : start + AT_ONCE]
-            answer = self._post("/v1/encode", {"questions": part})
-            with understood("vectors"):
-                parts.append(check_vectors(answer["vectors"], rows=len(part)))
-        return np.concatenate(parts)
-
-    @property
-    def ranking(self) -> Ranking:
-        """The ranking of searches that name none."""
-        return self.ranking_for()
-
-    def ranking_of(self, options: RankingOptions) -> Ranking:
-        """Like :meth:`ranking_for`, for options in one object."""
-        return self._ranking(ranking_record(options))
-
-    def settled(self, ranking: Ranking) -> Ranking:
-        """The ranking with the λ that the store was tuned to, see ``PassageStore.settled``."""
-        return self._ranking({**ranking_record(ranking), "settle": True})
-
-    def calibration_of(self, ranking: Ranking) -> Calibration:
-        """The calibration of a ranking's scores, see ``PassageStore.calibration_of``."""
-        return self.calibration_for(ranking_record(ranking))
-
-    @property
-    def calibration(self) -> Calibration:
-        """The calibration of inner products, see ``PassageStore.calibration``."""
-        return self.calibration_of(Ranking())
-
-    def calibration_for(self, record: Mapping[str, Any]) -> Calibration:
-        """Like :meth:`calibration_of`, for the ranking fields of a request body."""
-        answer = self._post("/v1/calibration", record)
-        with understood("calibration"):
-            return Calibration(of_type(float, answer["slope"]), of_type(float, answer["offset"]))
 
     @property
     def private(self) -> NoReturn:
@@ -275,11 +263,6 @@ class RemoteStore(Shared, HasRanking):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _ranking(self, record: Mapping[str, Any]) -> Ranking:
-        answer = self._post("/v1/ranking", record)
-        with understood("ranking"):
-            return ranking_of(answer["ranking"])
 
     def _passages(self, body: Mapping[str, Any]) -> list[Passage]:
         answer = self._post("/v1/passages/get", body)

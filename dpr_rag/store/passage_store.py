@@ -200,6 +200,7 @@ class PassageStore(Shared, Searches, Upkeep):
         }
         return adding.add(self._engine, passages, vectors, **options)
 
+    @names_known()
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages by id, by filter, or those of the ids that the filter keeps, in one commit.
 
@@ -227,6 +228,7 @@ class PassageStore(Shared, Searches, Upkeep):
         """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
         return self._engine.sample(count, self._scope.where)[1:]
 
+    @names_known()
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
         where = self._scope.condition(filter)

@@ -133,6 +133,7 @@ class Searches(Scoped, HasRanking):
         encoded = self.encode_questions(texts) if vectors is None else vectors
         return candidates(engine, RankingQuery(ranking.candidates, encoded, texts, ranking=ranking))
 
+    @names_known()
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that a filter keeps, in order of insertion, without a question.
 
@@ -157,6 +158,7 @@ class Searches(Scoped, HasRanking):
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
         """Like :meth:`ranking_for`, for options in one object."""
+        check_instance("options", options, RankingOptions, VectorError, advice="; make one as RankingOptions(mode)")
         return choosing.ranking_of(self._engine, self._engine.state(), options)
 
     @property
