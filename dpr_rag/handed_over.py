@@ -1,7 +1,8 @@
-"""Ids and passages as callers hand them to a store, in a folder or behind a service: listed, and refused with the same words."""
+"""Ids and passages as callers hand them to any store: listed, compared, and refused with the same words."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from dpr_rag.arguments import iterated, kind, remedy
@@ -50,3 +51,14 @@ def passages_of(passages: Iterable[Passage]) -> Iterator[Passage]:
         if not isinstance(item, Passage):
             raise PassageError(f"{kind(item)} is no passage; {_AS_A_PASSAGE}")
         yield item
+
+
+def contents(passage: Passage, *, without: str | None = None) -> str:
+    """What a passage says as one text, equal for two that say the same; unlike in Python, 1, 1.0 and True differ.
+
+    Args:
+        passage: The passage.
+        without: A key of its metadata that does not count.
+    """
+    metadata = {key: value for key, value in passage.metadata.items() if key != without}
+    return json.dumps([passage.title, passage.text, metadata], sort_keys=True)

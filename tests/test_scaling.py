@@ -392,6 +392,19 @@ class TestMoving:
             ):
                 merge([other], whole)
 
+    @pytest.mark.parametrize(("first", "second"), [(1, True), (1, 1.0), (0, False), ([{"a": 1}], [{"a": True}])])
+    def test_values_that_python_takes_for_equal_are_two_contents(
+        self, tmp_path: Path, first: object, second: object
+    ) -> None:
+        with (
+            self.filled(tmp_path / "a", [Passage("p", "text", "", {"n": first})]) as one,
+            self.filled(tmp_path / "b", [Passage("p", "text", "", {"n": second})]) as two,
+            PassageStore.open(tmp_path / "c", encoder=recorded(one)) as whole,
+        ):
+            with pytest.raises(PassageError, match="'p' is another passage"):
+                merge([one, two], whole)
+            assert repr(whole.get(["p"])[0].metadata["n"]) == repr(first)
+
     def test_an_empty_target_of_another_encoder_takes_nothing(self, tmp_path: Path) -> None:
         with (
             self.filled(tmp_path / "a", PASSAGES[:2]) as one,

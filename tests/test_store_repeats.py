@@ -68,6 +68,12 @@ def test_equal_passages_are_one(store: PassageStore, batch_size: int, form: type
     assert list(store) == [twice[0]]
 
 
+def test_the_order_of_keys_makes_no_other_passage(store: PassageStore) -> None:
+    one, two = ({"a": {"x": 1, "y": 2}, "b": 3}, {"b": 3, "a": {"y": 2, "x": 1}})
+    report = store.add([Passage("p", "text", "", one), Passage("p", "text", "", two)], vectors=vectors(2)[[0, 0]])
+    assert report == AddReport(added=1, unchanged=1)
+
+
 def test_equal_passages_with_two_vectors_are_refused(store: PassageStore) -> None:
     with pytest.raises(PassageError, match="with different vectors"):
         store.add([Passage("a", "x")] * 2, vectors=vectors(2))

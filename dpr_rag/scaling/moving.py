@@ -16,6 +16,7 @@ from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter
+from dpr_rag.handed_over import contents
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import ROWS, parts
@@ -249,7 +250,8 @@ def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) 
         other = stored.get(passage.id)
         if other is None:
             continue
-        if _contents(other) != _contents(passage):
+        # the file that a passage was read from lies elsewhere on each machine
+        if contents(other, without=SOURCE_KEY) != contents(passage, without=SOURCE_KEY):
             raise PassageError(
                 f"{passage.id!r:.120} is another passage in {source.path} than in {target.path}; delete one of the two, or "
                 + ByFace("begin the ids of one with a prefix", cli="index one corpus with --prefix")
@@ -257,8 +259,3 @@ def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) 
         if other.metadata != passage.metadata:
             found.add(passage.id)
     return found
-
-
-def _contents(passage: Passage) -> tuple[str, str, dict[str, Any]]:
-    """What makes a passage another one: not the file that it was read from, which lies elsewhere on each machine."""
-    return passage.title, passage.text, {key: one for key, one in passage.metadata.items() if key != SOURCE_KEY}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RepeatedIdError
 from dpr_rag.faces import ByFace
+from dpr_rag.handed_over import contents
 from dpr_rag.passages import Passage
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.sources import Replace, source_of, with_private
@@ -111,11 +112,7 @@ def _check_twins(passages: Sequence[Passage], vectors: Vectors | None, before: i
 def _differ(first: Passage, second: Passage) -> bool:
     if first is second or source_of(first) != source_of(second):
         return False
-    return repr((first.title, first.text, _sorted(first))) != repr((second.title, second.text, _sorted(second)))
-
-
-def _sorted(passage: Passage) -> list[tuple[str, object]]:
-    return sorted(passage.metadata.items(), key=lambda pair: pair[0])
+    return contents(first) != contents(second)
 
 
 def _refusal(passage_id: str, done: str, what: str = "contents") -> RepeatedIdError:
