@@ -17,7 +17,7 @@ from dpr_rag.passages import Hit, Passage
 from dpr_rag.paths import is_milvus, is_service
 
 if TYPE_CHECKING:
-    from dpr_rag.store.reports import AddReport, Facts
+    from dpr_rag.store.reports import AddReport, Facts, MadeBy
     from dpr_rag.store.sources import Replace
 
 
@@ -126,6 +126,10 @@ class WholeStore(Store, Protocol):
 
     def info(self) -> Facts:
         """Counts and settings of the store; not available for a view."""
+        ...
+
+    def made_by(self) -> MadeBy:
+        """What made the vectors; of a view what made those of its store."""
         ...
 
     @property

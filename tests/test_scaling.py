@@ -22,6 +22,7 @@ from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, Stor
 from dpr_rag.faces import on_face
 from dpr_rag.passages import SOURCE_KEY
 from dpr_rag.scaling import Encoded, Shard, encode, encoder_of_parts, export, load, merge, recorded
+from dpr_rag.store.reports import MadeBy
 
 ODD = {"n": 2**53, "f": 0.1, "list": [1, "é", None, {"a": True}], "_dpr_rag_source": "/a/file.txt"}
 PASSAGES = [
@@ -391,6 +392,22 @@ class TestMoving:
                 pytest.raises(PassageError, match="'p1' is another passage"),
             ):
                 merge([other], whole)
+
+    def test_views_are_merged_and_exported(self, tmp_path: Path) -> None:
+        with (
+            self.filled(tmp_path / "a", PASSAGES) as one,
+            PassageStore.open(tmp_path / "c", encoder=recorded(one)) as whole,
+        ):
+            seen, rest = (one.restricted(where) for where in ({"id": "p3"}, {"$not": {"id": "p3"}}))
+            first, second = sorted((seen.count(), rest.count()))
+            assert first + second == len(PASSAGES)
+            assert merge([rest, seen], whole).added == len(PASSAGES)
+            assert sorted(told(list(whole))) == sorted(told(PASSAGES))
+            assert whole.made_by() == one.made_by() == rest.made_by()
+            assert export(rest, tmp_path / "out").passages == rest.count()
+            assert whole.made_by() == MadeBy.of(whole.info())
+            with pytest.raises(StoreError, match="info concerns the whole store"):
+                merge([one], whole.restricted({"id": "p1"}))
 
     @pytest.mark.parametrize(("first", "second"), [(1, True), (1, 1.0), (0, False), ([{"a": 1}], [{"a": True}])])
     def test_values_that_python_takes_for_equal_are_two_contents(

@@ -273,6 +273,7 @@ SAYS_NOTHING_OF_PASSAGES = {
         "encode_questions",
         "encoder",
         "is_temporary",
+        "made_by",
         "path",
         "ranking",
         "ranking_for",

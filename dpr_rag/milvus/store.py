@@ -32,7 +32,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
 from dpr_rag.storage.reader import fits
 from dpr_rag.store.lookup import check_deletion
-from dpr_rag.store.reports import AddReport
+from dpr_rag.store.reports import AddReport, MadeBy
 from dpr_rag.store.scope import WHOLE
 from dpr_rag.store.sources import Replace
 
@@ -175,6 +175,10 @@ class MilvusStore(Passages, Shared):
         self._refuse_read_only()
         if self._collection.exists:
             origin.note_filled(self._collection, runs)
+
+    def made_by(self) -> MadeBy:
+        """What made the vectors, see ``PassageStore.made_by``."""
+        return MadeBy.of(info_of(self._collection))
 
     def info(self) -> EngineInfo:
         """Counts and settings of the collection.

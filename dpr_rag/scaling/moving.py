@@ -153,18 +153,18 @@ def export(
 
 def recorded(store: WholeStore) -> Encoder | None:
     """What stands for the encoder that a store was filled with, without loading it; None where nobody said which it was."""
-    return _encoder_of(store) if store.info().fingerprint else None
+    return _encoder_of(store) if store.made_by().fingerprint else None
 
 
 def _encoder_of(store: WholeStore) -> Elsewhere:
-    info = store.info()
+    info = store.made_by()
     mark = Mark(0, 0, 0, 0, False, info.dim or 1, info.fingerprint, info.source, info.profile)
     return Elsewhere(mark, runs_in(store))
 
 
 def runs_in(store: WholeStore) -> dict[str, str]:
     """What made the vectors of a store, as :meth:`WholeStore.note_filled` takes it."""
-    filled = store.info().filled
+    filled = store.made_by().filled
     return {EARLIER: ""} if filled is None else dict(filled)
 
 
@@ -221,11 +221,10 @@ def refuse_several(sources: Sequence[WholeStore], target: WholeStore | None = No
     Raises:
         EncoderMismatchError: They were filled with different encoders, or the target was.
     """
-    known = {str(source.path): source.info().fingerprint for source in sources if source.count()}
-    if target is not None and (target.count() or target.encoder is not None):
-        known[str(target.path)] = target.info().fingerprint or (
-            "" if target.encoder is None else target.encoder.fingerprint
-        )
+    known = {str(source.path): source.made_by().fingerprint for source in sources if source.count()}
+    facts = None if target is None else target.info()  # not of a view, which keeps no record of what fills it
+    if target is not None and facts is not None and (target.count() or target.encoder is not None):
+        known[str(target.path)] = facts.fingerprint or ("" if target.encoder is None else target.encoder.fingerprint)
     if len(set(known.values())) > 1:
         told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
         raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")

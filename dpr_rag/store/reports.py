@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,30 @@ class StoreInfo:
     words: int
     bytes_on_disk: int
     compaction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """What made the vectors of a store, as ``made_by`` returns it, of a view as well.
+
+    Attributes:
+        fingerprint: As of ``info``, like all others.
+        dim: Components per vector.
+        source: Where the encoder's weights came from.
+        profile: How the encoder turns texts into vectors.
+        filled: What ran the encoder.
+    """
+
+    fingerprint: str
+    dim: int | None
+    source: str
+    profile: dict[str, Any] | None
+    filled: dict[str, str] | None
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        """The part of ``info`` that says it."""
+        return cls(facts.fingerprint, facts.dim, facts.source, facts.profile, facts.filled)
 
 
 class Facts(Protocol):

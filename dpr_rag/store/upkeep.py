@@ -11,7 +11,7 @@ from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Analyzer
 from dpr_rag.paths import place_of
 from dpr_rag.store import background_compaction, checking, compaction, copying, filling, lexicon, recovering, reencoding
-from dpr_rag.store.reports import CheckReport, RecoverReport, StoreInfo
+from dpr_rag.store.reports import CheckReport, MadeBy, RecoverReport, StoreInfo
 from dpr_rag.store.scope import Scoped
 
 
@@ -69,6 +69,10 @@ class Upkeep(Scoped):
     def info(self) -> StoreInfo:
         """Settings, counts and sizes of the store, and the state of its index."""
         return checking.info(self._whole("info"))
+
+    def made_by(self) -> MadeBy:
+        """What made the vectors: encoder and runs, see :meth:`info`; of a view what made those of its store."""
+        return MadeBy.of(checking.info(self._engine))
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
         """Record which runs made vectors of this store, where they were copied or merged from another one.
