@@ -16,11 +16,11 @@ from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_answer, format_passages, unescaped
 from dpr_rag.reading.answering import likeliest
 from dpr_rag.reading.second_stage import SecondStage
-from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer
+from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer, token_of
 from dpr_rag.remote.public_errors import public_message
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import named_source, shown_source
-from dpr_rag.stores import WholeStore
+from dpr_rag.stores import WholeStore, whole
 
 try:
     from mcp.server import MCPServer
@@ -55,7 +55,7 @@ def server_for(store: WholeStore, *, writable: bool = False, second: SecondStage
         writable: Whether to offer the tool ``add_passages`` as well.
         second: A second stage that reranks the hits; with a reader, its most probable answer follows the passages.
     """
-    tools = _Tools(store, second)
+    tools = _Tools(whole(store), second)
     server = _Server(
         "dpr-rag",
         instructions=_INSTRUCTIONS + ("" if second is None else _ABOUT_ANSWERS),
@@ -144,9 +144,12 @@ def http_app(server: MCPServer[Any], *, host: str, token: str | None) -> ASGIApp
         server: The server, from :func:`server_for`.
         host: The address to listen on; on a loopback address, requests with a foreign Origin or Host header are refused.
         token: The token that requests need as ``Authorization: Bearer``; None lets in everybody who reaches the address.
+
+    Raises:
+        AccessError: The token is empty or holds characters that a header cannot.
     """
     app = server.streamable_http_app(host=host)
-    return app if token is None else _TokenGuard(app, token)
+    return app if token is None else _TokenGuard(app, str(token_of(token)))
 
 
 class _TokenGuard:

@@ -8,7 +8,7 @@ from inspect import getattr_static
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard, cast
 
-from dpr_rag.arguments import check_count
+from dpr_rag.arguments import check_count, kind
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import ArgumentError, StoreError, VectorError
 from dpr_rag.filters import Filter, Where
@@ -218,17 +218,20 @@ def execute(store: Store, request: SearchRequest) -> list[list[Hit]]:
     return store.rank(request.questions, k, request.filter, ranking=ranking, vectors=request.vectors, **options)
 
 
-def whole(store: Store) -> WholeStore:
-    """Check that all passages and vectors of a store can be read, and return it.
+def whole(store: object) -> WholeStore:
+    """Check that a value is a store all passages and vectors of which can be read, and return it.
 
     Raises:
+        ArgumentError: It is no store.
         StoreError: It is a service, which sends no vectors.
     """
-    if not has_all(store, ["batches"]):
-        raise StoreError(
-            f"{store.path} is a service, which gives out no vectors; name the folder or the collection behind it"
-        )
-    return cast(WholeStore, store)
+    if not isinstance(store, type) and hasattr(store, "batches"):
+        return cast(WholeStore, store)
+    if not is_store(store):
+        raise ArgumentError(f"store is {kind(store)}, expected an open store; open one with open_store(address)")
+    raise StoreError(
+        f"{store.path} is a service, which gives out no vectors; name the folder or the collection behind it"
+    )
 
 
 def open_store(

@@ -65,6 +65,7 @@ FOR_PROGRAMS = (
         "are for a store that exists; give its path",
     ),
     "cross_encoder_from",
+    "expected an open store",
 )
 # What files and models hold: no advice.
 HELD = re.compile(r"do_lower_case=…|state_dict\(\)|length=…, overlap=…, answer=…|Tevatron's --add_pooler")

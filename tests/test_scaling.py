@@ -7,21 +7,22 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 from tiny import TinyEncoder
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage, PassageStore, RemoteStore
 from dpr_rag.corpora import Columns, open_corpus, read_vectors
 from dpr_rag.corpora.columnar import PART
 from dpr_rag.corpora.parts import parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
+from dpr_rag.errors import CorpusError, DprRagError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.faces import on_face
 from dpr_rag.passages import SOURCE_KEY
-from dpr_rag.scaling import Encoded, Shard, encode, encoder_of_parts, export, load, merge, recorded
+from dpr_rag.scaling import Encoded, Shard, copy, encode, encoder_of_parts, export, load, merge, origin_of, recorded
 from dpr_rag.store.reports import MadeBy
 
 ODD = {"n": 2**53, "f": 0.1, "list": [1, "é", None, {"a": True}], "_dpr_rag_source": "/a/file.txt"}
@@ -408,6 +409,46 @@ class TestMoving:
             assert whole.made_by() == MadeBy.of(whole.info())
             with pytest.raises(StoreError, match="info concerns the whole store"):
                 merge([one], whole.restricted({"id": "p1"}))
+
+    def test_an_empty_filter_exports_everything(self, tmp_path: Path) -> None:
+        with self.filled(tmp_path / "a", PASSAGES) as one:
+            assert export(one, tmp_path / "out", filter={}).passages == len(PASSAGES)
+
+    @pytest.mark.parametrize(
+        ("call", "said"),
+        [
+            (lambda store, out: merge(["a.dpr"], store), "store is str 'a.dpr', expected an open store"),
+            (
+                lambda store, out: merge("a.dpr", store),
+                r"sources is the string 'a.dpr', expected .*; give \[store\] for one",
+            ),
+            (lambda store, out: copy("a.dpr", store), "store is str 'a.dpr', expected an open store"),
+            (lambda store, out: copy(store, "a.dpr"), "store is str 'a.dpr', expected an open store"),
+            (lambda store, out: export("a.dpr", out), "store is str 'a.dpr', expected an open store"),
+            (lambda store, out: load([out], "a.dpr"), "store is str 'a.dpr', expected an open store"),
+            (lambda store, out: recorded("a.dpr"), "store is str 'a.dpr', expected an open store"),
+            (lambda store, out: load([], store), "no folder of parts was given"),
+            *(
+                (call, "is a service, which gives out no vectors")
+                for call in (
+                    lambda store, out: merge([RemoteStore("http://127.0.0.1:1")], store),
+                    lambda store, out: copy(RemoteStore("http://127.0.0.1:1"), store),
+                    lambda store, out: export(RemoteStore("http://127.0.0.1:1"), out),
+                    lambda store, out: origin_of(RemoteStore("http://127.0.0.1:1")),
+                )
+            ),
+        ],
+    )
+    def test_what_is_no_store_with_vectors_is_told_so(self, tmp_path: Path, call: Any, said: str) -> None:
+        with self.filled(tmp_path / "a", PASSAGES[:3]) as one, pytest.raises(DprRagError, match=said):
+            call(one, tmp_path / "out")
+
+    def test_a_lone_store_is_merged_as_a_list_of_one(self, tmp_path: Path) -> None:
+        with (
+            self.filled(tmp_path / "a", PASSAGES[:3]) as one,
+            PassageStore.open(tmp_path / "c", encoder=recorded(one)) as whole,
+        ):
+            assert merge(one, whole).added == 3
 
     @pytest.mark.parametrize(("first", "second"), [(1, True), (1, 1.0), (0, False), ([{"a": 1}], [{"a": True}])])
     def test_values_that_python_takes_for_equal_are_two_contents(

@@ -16,9 +16,10 @@ import pytest
 from conftest import HashEncoder
 from starlette.testclient import TestClient
 
-from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag import Passage, PassageStore, RemoteStore, Retriever
 from dpr_rag.errors import (
     AccessError,
+    DprRagError,
     RequestError,
     ServiceTimeoutError,
     StoreClosedError,
@@ -486,6 +487,27 @@ def test_names_that_cannot_be_are_refused(stores: dict) -> None:
 def test_limits_that_cannot_be_are_refused(options: dict) -> None:
     with pytest.raises(RequestError, match=f"{next(iter(options))} is .*, expected an? (integer|number)"):
         Limits(**options)
+
+
+@pytest.mark.parametrize("token", ["", " ", "two words", "größer", 5, b"token"])
+def test_a_token_that_is_none_opens_nothing(plays: PassageStore, token: Any) -> None:
+    with pytest.raises(AccessError, match="the token is empty or holds more than visible ASCII characters"):
+        create_app({"plays": plays}, token=token, writable=True, at_home=False)
+
+
+@pytest.mark.parametrize(
+    ("stores", "options", "said"),
+    [
+        ({"a": "plays.dpr"}, {}, "store is str 'plays.dpr', expected an open store; open one with open_store"),
+        ({"a": RemoteStore("http://127.0.0.1:1")}, {}, "is a service, which gives out no vectors"),
+        (["plays"], {}, "stores is list .*, expected open stores by name"),
+        (None, {"limits": {"hits": 3}}, "limits is dict .*, expected a Limits"),
+        (None, {"second": "default"}, "second is the string 'default', expected a SecondStage"),
+    ],
+)
+def test_what_cannot_be_served_is_told_at_once(plays: PassageStore, stores: Any, options: Any, said: str) -> None:
+    with pytest.raises(DprRagError, match=said):
+        create_app(stores or {"plays": plays}, **options)
 
 
 def test_a_query_beside_the_body_is_refused_and_not_ignored(client: Client) -> None:

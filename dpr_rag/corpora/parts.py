@@ -190,6 +190,8 @@ def parts_of(folders: Folders) -> list[tuple[Path, Mark]]:
         CorpusError: There are none, some are missing or doubled, or they are of several corpora or encoders.
     """
     places = [place_of(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+    if not places:
+        raise CorpusError("no folder of parts was given; give what dpr-rag encode or export wrote to")
     parts = sorted(
         ((file, read_mark(file)) for folder in places for file in _part_files(folder)), key=lambda pair: pair[1].number
     )

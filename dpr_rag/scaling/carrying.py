@@ -10,7 +10,7 @@ from dpr_rag.fusion import Tuned
 from dpr_rag.milvus import MilvusStore
 from dpr_rag.milvus.origin import Origin
 from dpr_rag.scaling.moving import runs_in
-from dpr_rag.stores import WholeStore
+from dpr_rag.stores import WholeStore, whole
 
 _NO_WORDS = "none"
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def origin_of(store: WholeStore) -> Origin:
     if isinstance(store, MilvusStore):
         known, own = store.origin, store.tuned
         return known if own is None or own.ranking.needs_words else replace(known, tuned=own)
-    info = store.info()
+    info = whole(store).info()
     return Origin(info.language, info.dtype, store.tuned, info.filled)
 
 

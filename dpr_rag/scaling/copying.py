@@ -12,7 +12,7 @@ from dpr_rag.scaling.carrying import carry
 from dpr_rag.scaling.moving import Progress, refuse_other
 from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
-from dpr_rag.stores import WholeStore
+from dpr_rag.stores import WholeStore, whole
 
 _BATCH, _SAMPLE = 512, 200
 _HALF = 2.0**-10
@@ -43,6 +43,7 @@ def copy(
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)
+    source, target = whole(source), whole(target)
     refuse_other(target, source.info().fingerprint, str(source.path))
     _refuse_strangers(source, target)
     total, of, batches = AddReport(), source.count(), source.batches(batch_size)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import check_callable, check_count
+from dpr_rag.arguments import check_callable, check_count, iterated
 from dpr_rag.corpora.parts import Folders, Mark, parts_of, read_mark, read_part, write_part
 from dpr_rag.derived import checksum
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.faces import ByFace
-from dpr_rag.filters import Filter
+from dpr_rag.filters import And, Filter, parse_filter
 from dpr_rag.handed_over import contents
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.paths import place_of
@@ -25,7 +25,7 @@ from dpr_rag.scaling.part_marks import Elsewhere, is_there, marked
 from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
 from dpr_rag.store.recording import EARLIER, joined
-from dpr_rag.stores import WholeStore
+from dpr_rag.stores import WholeStore, is_store, whole
 
 Progress = Callable[[int], None]
 _BATCH = 512
@@ -78,7 +78,7 @@ def load(
         EncoderMismatchError: The store was filled with another encoder.
     """
     check_callable("progress", progress)
-    found = parts_of(folders)
+    store, found = whole(store), parts_of(folders)
     refuse_other(store, found[0][1].fingerprint, str(found[0][0].parent))
     total, of = AddReport(), sum(mark.passages for _, mark in found)
     for file, _ in found:
@@ -129,8 +129,9 @@ def export(
     """
     rows = check_count("rows", rows, StoreError)
     check_callable("progress", progress)
-    out = place_of(out)
-    seen = store if filter is None else store.restricted(filter)
+    store, out = whole(store), place_of(out)
+    condition = None if filter is None else parse_filter(filter)
+    seen = store if condition is None or _keeps_all(condition) else store.restricted(condition)
     kept: list[Vectors] = []  # of the passages that the cutting has taken, and not yet given back
     done = Encoded()
     encoder = _encoder_of(store)
@@ -151,9 +152,14 @@ def export(
     return done
 
 
+def _keeps_all(condition: Filter) -> bool:
+    """Whether a filter is ``{}``, which matches everything, and of which no view is made."""
+    return condition == And(())
+
+
 def recorded(store: WholeStore) -> Encoder | None:
     """What stands for the encoder that a store was filled with, without loading it; None where nobody said which it was."""
-    return _encoder_of(store) if store.made_by().fingerprint else None
+    return _encoder_of(store) if whole(store).made_by().fingerprint else None
 
 
 def _encoder_of(store: WholeStore) -> Elsewhere:
@@ -194,6 +200,12 @@ def merge(
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)
+    advice = "give [store] for one"
+    given = [sources] if is_store(sources) else sources  # a store is iterable, and so are its passages
+    sources = [
+        whole(one) for one in iterated("sources", given, "a list of open stores", error=StoreError, advice=advice)
+    ]
+    target = whole(target)
     refuse_several(sources, target)
     total, of = AddReport(), sum(source.count() for source in sources)
     for source in sources:

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from dpr_rag._version import __version__
-from dpr_rag.errors import AccessError
+from dpr_rag.arguments import check_instance
+from dpr_rag.errors import AccessError, ArgumentError
 from dpr_rag.reading.second_stage import SecondStage
+from dpr_rag.remote.access import token_of
 from dpr_rag.service import error_responses
 from dpr_rag.service.gate import Gate
 from dpr_rag.service.limits import Limits
@@ -39,11 +41,17 @@ def create_app(
         second: A second stage that reranks the hits of questions in words, in all stores.
 
     Raises:
-        AccessError: It is writable, or reachable from other machines, without a token.
+        AccessError: It is writable, or reachable from other machines, without a token; or the token is empty or holds characters
+            that a header cannot.
+        ArgumentError: An argument is of another type.
         RequestError: There is no store, or a name cannot be one.
     """
+    token = None if token is None else token_of(token)
     if token is None and (writable or not at_home):
         raise AccessError("writing, and listening for other machines, takes a token; give one")
+    for name, value, kind in (("limits", limits, Limits), ("second", second, SecondStage)):
+        if value is not None:
+            check_instance(name, value, kind, ArgumentError)
     service = Service(stores, writable=writable, limits=limits or Limits(), second=second)
 
     @asynccontextmanager

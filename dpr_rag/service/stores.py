@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dpr_rag.errors import RequestError, StoreNotFoundError
+from dpr_rag.arguments import kind
+from dpr_rag.errors import ArgumentError, RequestError, StoreNotFoundError
 from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.service.batching import Batcher
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.metrics import Metrics
 from dpr_rag.service.workers import Admission, Workers
-from dpr_rag.stores import WholeStore
+from dpr_rag.stores import WholeStore, whole
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -55,10 +56,13 @@ class Service:
         limits: Limits,
         second: SecondStage | None = None,
     ) -> None:
+        if not isinstance(stores, Mapping):
+            raise ArgumentError(f"stores is {kind(stores)}, expected open stores by name, such as {{'notes': store}}")
         if not stores:
             raise RequestError("a service without a store has nothing to answer; give at least one")
         for name in stores:
             check_name(name)
+        stores = {name: whole(store) for name, store in stores.items()}
         self.writable, self.limits, self.metrics = writable, limits, Metrics()
         self.searching = Workers(limits.threads, "searching")
         self.writing, self.watching = Workers(1, "writing"), Workers(1, "watching")
