@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,6 +250,27 @@ def test_words_rank_where_the_engine_has_them(world: World) -> None:
     )
     by_itself = world.store.rank(["text8 word1"], 5, ranking=Ranking("hybrid"))[0]  # with λ of the question's own
     assert by_itself[0].passage.id == world.given[8].id
+
+
+def test_questions_of_a_generator_are_all_answered(world: World) -> None:
+    asked = ["word1 text8", "word2 text9"]
+    assert world.store.rank((one for one in asked), 3) == world.store.rank(asked, 3)
+    assert len(world.store.rank(iter(asked), 3)) == 2
+
+
+def test_names_of_other_libraries_are_told_the_right_one(world: World) -> None:
+    store: Any = world.store
+    for call, right in (
+        (lambda: store.search(world.questions, n_results=3), "k"),
+        (lambda: store.rank(["text"], 3, where={}), "filter"),
+        (lambda: store.select(filters={}), "filter"),
+        (lambda: store.count(where={}), "filter"),
+        (lambda: store.delete(where={}), "filter"),
+        (lambda: store.add(documents=[]), "passages"),
+        (lambda: type(store).open(persist_directory="x"), "path" if isinstance(store, PassageStore) else "address"),
+    ):
+        with pytest.raises(ArgumentError, match=f"here it is '{right}'|expected address,"):
+            call()
 
 
 def test_errors_are_the_same(world: World) -> None:

@@ -262,6 +262,7 @@ def test_numbers_of_numpy_count_as_pythons_own(place: Place) -> None:
     assert len(store.rank(["text"], three)[0]) == len(store.select({}, three)) == 3
     options = RankingOptions("hybrid", np.float32(0.5), candidates=three, k1=np.float32(1), b=np.float16(1))
     request = SearchRequest(["text"], three, min_relevance=np.float32(0.5), exact=np.False_)
+    assert place.retriever.relevance(np.float32(0.1)) == place.retriever.relevance(float(np.float32(0.1)))
     made = (Calibration(np.float32(2), np.int8(1)), Tuned(Ranking(), weight=np.float32(1)), options, request)
     for one in made:
         values = [getattr(one, name) for name in type(one).__dataclass_fields__]

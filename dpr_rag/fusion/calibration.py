@@ -43,7 +43,7 @@ class Calibration:
         """
         if isinstance(score, bool) or not isinstance(score, Real):
             raise VectorError(f"score is {kind(score)}, expected the score of a hit; give hit.score")
-        return float(0.5 * (1 + np.tanh(0.5 * (self.slope * score + self.offset))))
+        return float(0.5 * (1 + np.tanh(0.5 * (self.slope * float(score) + self.offset))))
 
     def keeps(self, least: float) -> Callable[[float], bool]:
         """A function of a score: whether its relevance is at least ``least``.

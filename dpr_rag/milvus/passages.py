@@ -7,7 +7,7 @@ from heapq import nsmallest
 
 import numpy as np
 
-from dpr_rag.arguments import check_count
+from dpr_rag.arguments import check_count, names_known
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError, VectorError
 from dpr_rag.filters import Where
@@ -39,6 +39,7 @@ class Passages(Searches):
         passages = self._collection.by_keys(keys, vectors=True).values()
         return {stored.passage.id: stored.vector for stored in passages if self._scope.holds(stored.passage)}
 
+    @names_known()
     def count(self, filter: Where = None) -> int:
         """The number of passages, or of those that match a filter."""
         where = self._selection(filter)
@@ -81,12 +82,17 @@ class Passages(Searches):
             if page:
                 yield page
 
+    @names_known()
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that match a filter, in order of insertion, see ``PassageStore.select``."""
         matching = self._kept(filter)
         if k is None:
             return [stored.passage for stored in sorted(matching, key=lambda stored: (stored.row, stored.key))]
-        best = nsmallest(check_count("k", k, VectorError), matching, key=lambda stored: (stored.row, stored.key))
+        best = nsmallest(
+            check_count("k", k, VectorError, more=", or None for all"),
+            matching,
+            key=lambda stored: (stored.row, stored.key),
+        )
         return [stored.passage for stored in best]
 
     def _kept(self, filter: Where) -> Iterator[StoredPassage]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import check_count, check_instance
+from dpr_rag.arguments import check_count, check_instance, names_known
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.faces import ByFace
@@ -44,6 +44,7 @@ class Searches(HasRanking):
         """Components per vector; None while the store is empty and has no encoder."""
         return self._collection.dim
 
+    @names_known()
     def search(
         self,
         vectors: Any,
@@ -62,6 +63,7 @@ class Searches(HasRanking):
         checked = check_vectors(vectors, dim=self.dim)
         return searching.find(self._collection, plan, checked, [""] * len(checked))
 
+    @names_known()
     def rank(
         self,
         questions: Sequence[str],
@@ -78,8 +80,8 @@ class Searches(HasRanking):
         Raises:
             VectorError: The ranking needs words, and this Milvus has no BM25; or it has parameters of BM25 that are not Milvus'.
         """
-        request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
-        words = check_questions(questions)
+        words = check_questions(questions)  # once, as they may be a generator
+        request = SearchRequest(words, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         plan = self._plan(request, self.settled(self.ranking if ranking is None else ranking))
         if not plan.ranking.needs_vectors:
             return searching.find(self._collection, plan, None, words)

@@ -7,7 +7,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, Self
 
-from dpr_rag.arguments import check_instance, check_seconds
+from dpr_rag.arguments import check_instance, check_seconds, names_known
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
@@ -57,6 +57,7 @@ class MilvusStore(Passages, Shared):
         self._target, self._read_only, self._is_view = target, read_only, False
 
     @classmethod
+    @names_known()
     def open(
         cls,
         address: str,
@@ -190,6 +191,7 @@ class MilvusStore(Passages, Shared):
             raise StoreError(f"info concerns the whole collection, and {self!r} is a view of it; ask the store itself")
         return info_of(self._collection)
 
+    @names_known()
     def add(
         self,
         passages: Iterable[Passage],
@@ -211,6 +213,7 @@ class MilvusStore(Passages, Shared):
         options: Any = {"batch_size": batch_size, "progress": progress, "replace": replace}
         return adding.add(self._target, passages, vectors, **options)
 
+    @names_known()
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``; more than 1,000 are deleted in several requests, not one commit.
 
