@@ -19,6 +19,7 @@ from dpr_rag.errors import (
     ArgumentError,
     EncoderMismatchError,
     FilterError,
+    IndexKindError,
     NotAcknowledgedError,
     PassageError,
     PathError,
@@ -30,6 +31,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.filters import Filter
+from dpr_rag.milvus.kinds import Kind
 from dpr_rag.stores import Store, is_store
 
 KINDS = ("folder", "lite", "server")
@@ -301,6 +303,15 @@ def test_errors_are_the_same(world: World) -> None:
         with pytest.raises(error):
             wrong()
     assert store.count() == 60
+
+
+def test_parameters_of_an_index_are_called_as_in_a_folder_and_once() -> None:
+    assert Kind.parse("ivf-sq8:nlist=16,nprobe=8") == Kind.parse("ivf-sq8:lists=16,probes=8")
+    for wrong in ("hnsw:links=8,links=9", "ivf-flat:nlist=8,lists=9"):
+        with pytest.raises(IndexKindError, match="twice; leave one of them out"):
+            Kind.parse(wrong)
+    with pytest.raises(IndexKindError, match="is no parameter of hnsw with a positive integer"):
+        Kind.parse(f"hnsw:links={'9' * 5000}")
 
 
 @pytest.mark.parametrize("kind", KINDS)

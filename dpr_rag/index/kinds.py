@@ -74,6 +74,9 @@ class Plan:
     reason: str = ""
 
 
+_DIGITS = re.compile("[0-9]{1,18}")
+
+
 def parse(spec: str) -> tuple[str, dict[str, int]]:
     """Split ``"hnsw:links=64,efSearch=256"`` into its kind and its parameters.
 
@@ -94,14 +97,16 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     parameters = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if key not in PARAMETERS or not value.isdecimal() or not 0 < int(value) <= PARAMETERS[key]:
+        if key not in PARAMETERS or not _DIGITS.fullmatch(value) or not 0 < int(value) <= PARAMETERS[key]:
             limits = ", ".join(f"{known}=1 to {most:,}" for known, most in PARAMETERS.items())
             raise IndexKindError(
-                f"index parameter {item!r} of {spec!r} is unknown or out of bounds; there are {limits}"
+                f"index parameter {item!r:.80} of {spec!r:.80} is unknown or out of bounds; there are {limits}"
             )
         if name in KINDS and key != "oversample" and not _concerns(key, KINDS[name].factory):
             own = [known for known in PARAMETERS if known == "oversample" or _concerns(known, KINDS[name].factory)]
             raise IndexKindError(f"index {name!r} has no parameter {key!r}; it has {', '.join(own)}")
+        if key in parameters:
+            raise IndexKindError(f"index {spec!r:.80} names the parameter {key!r} twice; leave one of them out")
         parameters[key] = int(value)
     links.append(parameters.get("links", 2))
     if not all(2 <= count <= PARAMETERS["links"] for count in links):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ _DEFAULTS: dict[str, dict[str, int]] = {
     "IVF_FLAT": {"lists": 1024, "probes": 64},
     "IVF_SQ8": {"lists": 1024, "probes": 64},
 }
+_FOLDERS_NAMES = {"nlist": "lists", "nprobe": "probes"}
+_DIGITS = re.compile("[0-9]{1,18}")
 _ENGINE_NAMES = {"links": "M", "lists": "nlist", "probes": "nprobe", "efSearch": "ef"}
 
 
@@ -44,10 +47,14 @@ class Kind:
         name = _NAMES.get(kind.lower())
         if name is None:
             raise IndexKindError(unknown("index", kind, _NAMES))
-        parameters = dict(_DEFAULTS[name])
+        parameters, seen = dict(_DEFAULTS[name]), set[str]()
         for part in filter(None, rest.split(",")):
-            key, _, value = part.partition("=")
-            if key not in parameters or not value.isdecimal() or int(value) < 1:
+            given, _, value = part.partition("=")
+            key = _FOLDERS_NAMES.get(given, given)
+            if key in seen:
+                raise IndexKindError(f"index {text!r:.80} names the parameter {given!r} twice; leave one of them out")
+            seen.add(key)
+            if key not in parameters or not _DIGITS.fullmatch(value) or int(value) < 1:
                 raise IndexKindError(
                     f"index {text!r:.80}: {part!r:.40} is no parameter of {kind} with a positive integer; there are "
                     f"{', '.join(parameters) or 'none'}"
