@@ -64,7 +64,7 @@ def serve(
         typer.Option("--waiting", metavar="N", min=1, help="Questions that may wait; others are told to come back."),
     ] = 512,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Time for an answer to be made.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=86_400, help="Time for an answer to be made.")
     ] = 30.0,
 ) -> None:
     """Answer for stores over HTTP: retrieval, passages, vectors, /healthz, /metrics and /openapi.json."""
