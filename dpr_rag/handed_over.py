@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from dpr_rag.arguments import iterated, kind, remedy
-from dpr_rag.errors import PassageError, StoreError
+from dpr_rag.errors import PassageError, RepeatedIdError, StoreError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 
 _AS_A_PASSAGE = "give a dpr_rag.Passage(id=…, text=…)"
@@ -62,3 +63,15 @@ def contents(passage: Passage, *, without: str | None = None) -> str:
     """
     metadata = {key: value for key, value in passage.metadata.items() if key != without}
     return json.dumps([passage.title, passage.text, metadata], sort_keys=True)
+
+
+def repeated(passage_id: str, done: str, what: str = "contents") -> RepeatedIdError:
+    """The error of an id that comes twice in one call, with different contents or vectors."""
+    return RepeatedIdError(
+        f"the id {passage_id!r:.120} comes twice in one "
+        + ByFace("call", cli="run", page="call")
+        + f", with different {what}, of which one would be lost; give each passage an id of its own, or "
+        + ByFace("add them in two calls", cli="index them in two runs", page="add them in two calls")
+        + f", where the second replaces the first ({done})",
+        passage_id,
+    )

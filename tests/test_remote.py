@@ -12,6 +12,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -279,6 +280,32 @@ def test_what_is_said_of_wrong_arguments_is_what_is_said_here(
             about = re.sub(r"^[\w.]+\(\) has no|, expected .*?(?=; )", "", str(raised.value))
             said.append((type(raised.value), about))
     assert said[0] == said[1]
+
+
+def test_more_passages_than_a_service_takes_at_once_go_in_parts(tmp_path: Path) -> None:
+    many = [Passage(f"m{at}", f"text {at}", "", {"n": at}) for at in range(2300)]
+    wide = np.random.default_rng(0).standard_normal((1200, 512)).astype(np.float32)
+    encoder = HashEncoder(8)
+    with (
+        PassageStore.open(tmp_path / "a", encoder=encoder) as store,
+        PassageStore.open(tmp_path / "b") as given,
+        service_on(tmp_path / "s", {"a": store, "b": given}, token=TOKEN, writable=True) as path,
+        RemoteStore(HERE, "a", token=TOKEN, uds=path) as remote,
+        RemoteStore(HERE, "b", token=TOKEN, uds=path) as remote_given,
+    ):
+        for wrong in (Passage("m1", "another"), Passage("m1", "text 1", "", {"n": True})):
+            with pytest.raises(
+                errors.RepeatedIdError, match=r"the id 'm1' comes twice in one call.*nothing was stored"
+            ):
+                remote.add([*many, wrong])
+        assert store.count() == 0
+        assert remote.add([*many, many[7]]) == {"added": 2300, "replaced": 0, "unchanged": 1}
+        assert list(store) == many
+        assert remote.add(iter(many)) == {"added": 0, "replaced": 0, "unchanged": 2300}
+        with pytest.raises(errors.RepeatedIdError, match="with different vectors"):
+            remote_given.add([*many[:1199], many[0]], vectors=wide)
+        assert remote_given.add(many[:1200], vectors=wide)["added"] == 1200
+        assert np.array_equal(np.concatenate([vectors for _, vectors in given.batches()]), wide)
 
 
 def test_wide_vectors_go_in_smaller_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -13,13 +13,15 @@ from dpr_rag.encoder import check_vectors
 from dpr_rag.errors import ArgumentError, FilterError, PathError, VectorError
 from dpr_rag.filters import Where, parse_filter
 from dpr_rag.fusion import Ranking, RankingOptions, SearchRequest
+from dpr_rag.handed_over import contents, repeated
+from dpr_rag.passages import Passage
 from dpr_rag.remote.wire import vectors_record
 
 SCHEMES = ("http://", "https://")
 AT_ONCE = 256
 """Questions, or vectors, of one request: what a service takes unless it was started with another limit."""
 IDS_AT_ONCE = 1000
-"""Ids of one request: likewise."""
+"""Ids, or passages, of one request: likewise."""
 _BYTES_AT_ONCE = 6 * 2**20
 _BYTES_OF_NUMBER = 26
 
@@ -76,11 +78,42 @@ def request_parts(request: SearchRequest) -> Iterator[tuple[dict[str, Any], int]
         yield {**record, **part}, min(most, count - start)
 
 
+def spans(lists: Mapping[str, Sequence[Any]]) -> Iterator[slice]:
+    """The parts in which passages and their vectors are sent, as slices of these lists; one of nothing where there are none."""
+    sizes = [sum(map(_size, row)) for row in zip(*lists.values(), strict=True)]
+    start = total = 0
+    for at, size in enumerate(sizes):
+        if at > start and (at - start == IDS_AT_ONCE or total + size > _BYTES_AT_ONCE):
+            yield slice(start, at)
+            start = at
+            total = 0
+        total += size
+    yield slice(start, len(sizes))
+
+
+def refuse_repeated(passages: Sequence[Passage], vectors: Sequence[list[float]] | None) -> None:
+    """Refuse an id that comes twice with different contents or vectors, of which one would be lost.
+
+    Raises:
+        RepeatedIdError: One does.
+    """
+    first: dict[str, int] = {}
+    for at, passage in enumerate(passages):
+        before = first.setdefault(passage.id, at)
+        if before != at and contents(passages[before]) != contents(passage):
+            raise repeated(passage.id, "nothing was stored")
+        if vectors is not None and vectors[before] != vectors[at]:
+            raise repeated(passage.id, "nothing was stored", "vectors")
+
+
+def _size(value: Any) -> int:
+    """Bytes of JSON that a passage or a vector takes at most."""
+    return _BYTES_OF_NUMBER * len(value) if isinstance(value, list) else len(json.dumps(value))
+
+
 def _longest(values: Sequence[Any]) -> int:
     """Bytes of JSON that one of these questions or vectors takes at most."""
-    return max(
-        (len(json.dumps(one)) if isinstance(one, str) else _BYTES_OF_NUMBER * len(one) for one in values), default=0
-    )
+    return max(map(_size, values), default=0)
 
 
 def _without_none(record: dict[str, Any]) -> dict[str, Any]:

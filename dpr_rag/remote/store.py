@@ -14,7 +14,15 @@ from dpr_rag.fusion import Diversity, Ranking, SearchRequest
 from dpr_rag.handed_over import ids_of, passages_of, refuse_single
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.requests import IDS_AT_ONCE, check_text, filter_record, request_parts, split_address
+from dpr_rag.remote.requests import (
+    IDS_AT_ONCE,
+    check_text,
+    filter_record,
+    refuse_repeated,
+    request_parts,
+    spans,
+    split_address,
+)
 from dpr_rag.remote.settings import Settings
 from dpr_rag.remote.wire import hits_of, of_type, passage_of, passage_record, understood, vectors_record
 from dpr_rag.sharing import Shared
@@ -198,6 +206,8 @@ class RemoteStore(Shared, Settings):
     def add(self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None) -> dict[str, int]:
         """Add passages, or replace those with the same id; the service must have been started with ``--writable``.
 
+        More than a service takes at once go in several requests; where one fails, what those before it brought is stored.
+
         Returns:
             Counts under the keys ``added``, ``replaced`` and ``unchanged``.
 
@@ -207,13 +217,19 @@ class RemoteStore(Shared, Settings):
         """
         refuse_single(passages)
         checked = list(passages_of(passages))
-        body: dict[str, Any] = {"passages": [passage_record(passage) for passage in checked]}
+        lists: dict[str, list[Any]] = {"passages": [passage_record(passage) for passage in checked]}
         if vectors is not None:
             rows = iterated("vectors", vectors, "one vector for each passage", error=VectorError, advice="give a list")
-            body["vectors"] = vectors_record(check_given(rows, [passage.id for passage in checked]))
-        answer = self._post("/v1/passages", body)
-        with understood("counts"):
-            return {name: of_type(int, answer[name]) for name in ("added", "replaced", "unchanged")}
+            lists["vectors"] = vectors_record(check_given(rows, [passage.id for passage in checked]))
+        parts = list(spans(lists))
+        if len(parts) > 1:  # of one request, the service finds out
+            refuse_repeated(checked, lists.get("vectors"))
+        counts = dict.fromkeys(("added", "replaced", "unchanged"), 0)
+        for part in parts:
+            answer = self._post("/v1/passages", {name: values[part] for name, values in lists.items()})
+            with understood("counts"):
+                counts = {name: counts[name] + of_type(int, answer[name]) for name in counts}
+        return counts
 
     @names_known()
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:

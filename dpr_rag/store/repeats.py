@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import RepeatedIdError
-from dpr_rag.faces import ByFace
-from dpr_rag.handed_over import contents
+from dpr_rag.handed_over import contents, repeated
 from dpr_rag.passages import Passage
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.sources import Replace, source_of, with_private
@@ -51,7 +49,7 @@ def check_repeats(passages: Iterable[Passage]) -> None:
     first: dict[str, Passage] = {}
     for passage in passages:
         if isinstance(passage, Passage) and _differ(first.setdefault(passage.id, passage), passage):
-            raise _refusal(passage.id, "nothing was stored")
+            raise repeated(passage.id, "nothing was stored")
 
 
 def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[Passage], again: Iterable[str]) -> None:
@@ -70,7 +68,7 @@ def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[
         if passage.id in wanted and passage.id in stored:
             old = stored[passage.id][1]
             if _differ(with_private(passage, old), old):
-                raise _refusal(passage.id, "the batches before it are stored")
+                raise repeated(passage.id, "the batches before it are stored")
 
 
 def without_twins(
@@ -104,23 +102,12 @@ def without_twins(
 def _check_twins(passages: Sequence[Passage], vectors: Vectors | None, before: int, at: int) -> None:
     done = "nothing of this batch was stored"
     if _differ(passages[before], passages[at]):
-        raise _refusal(passages[at].id, done)
+        raise repeated(passages[at].id, done)
     if vectors is not None and not np.array_equal(vectors[before], vectors[at]):
-        raise _refusal(passages[at].id, done, "vectors")
+        raise repeated(passages[at].id, done, "vectors")
 
 
 def _differ(first: Passage, second: Passage) -> bool:
     if first is second or source_of(first) != source_of(second):
         return False
     return contents(first) != contents(second)
-
-
-def _refusal(passage_id: str, done: str, what: str = "contents") -> RepeatedIdError:
-    return RepeatedIdError(
-        f"the id {passage_id!r:.120} comes twice in one "
-        + ByFace("call", cli="run", page="call")
-        + f", with different {what}, of which one would be lost; give each passage an id of its own, or "
-        + ByFace("add them in two calls", cli="index them in two runs", page="add them in two calls")
-        + f", where the second replaces the first ({done})",
-        passage_id,
-    )
