@@ -222,9 +222,10 @@ def test_vectors_and_what_else_a_store_tells_are_the_same(local: PassageStore, u
         lambda one, store: store.rank(["king"], np.int64(3)),
         lambda one, store: store.encode_questions([]).shape,
         lambda one, store: store.encode_questions([]).dtype,
+        lambda one, store: ["p3/ü" in store, "p3" in store, 3 in store],
         lambda one, store: store.get(f"p{at}/ü" for at in range(-3000, 3000)),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_values_of_any_kind_give_what_they_give_here(local: PassageStore, uds: str, call: Callable[..., Any]) -> None:
     with asked(uds) as remote:
@@ -237,7 +238,7 @@ def shown_of(value: Any) -> Any:
         return [dataclasses.replace(one, metadata=one.visible_metadata) for one in value]
     if isinstance(value, list) and value and isinstance(value[0], Hit):
         return visible([value])
-    return visible(value) if isinstance(value, list) else value
+    return visible(value) if isinstance(value, list) and value and isinstance(value[0], list) else value
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,9 @@ class RemoteStore(Shared, Settings):
     def __len__(self) -> int:
         return self.count()
 
+    def __contains__(self, passage_id: object) -> bool:
+        return isinstance(passage_id, str) and bool(self.get([passage_id]))
+
     @names_known()
     def add(self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None) -> dict[str, int]:
         """Add passages, or replace those with the same id; the service must have been started with ``--writable``.
