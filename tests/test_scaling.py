@@ -443,6 +443,17 @@ class TestMoving:
         with self.filled(tmp_path / "a", PASSAGES[:3]) as one, pytest.raises(DprRagError, match=said):
             call(one, tmp_path / "out")
 
+    def test_parts_are_not_written_into_a_store(self, tmp_path: Path) -> None:
+        with self.filled(tmp_path / "a", PASSAGES[:3]) as one:
+            for write in (lambda: export(one, one.path), lambda: encode(PASSAGES, ENCODER, one.path)):
+                with pytest.raises(CorpusError, match="is a store; write the parts to a folder of their own"):
+                    write()
+            assert not list(one.path.glob("*.parquet"))
+            with pytest.raises(
+                StoreError, match="a holds no passage that the filter keeps; there is nothing to export"
+            ):
+                export(one, tmp_path / "out", filter={"n": -1})
+
     def test_a_lone_store_is_merged_as_a_list_of_one(self, tmp_path: Path) -> None:
         with (
             self.filled(tmp_path / "a", PASSAGES[:3]) as one,

@@ -14,9 +14,9 @@ from dpr_rag.corpora.parts import write_part
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage
-from dpr_rag.paths import place_of, writing_to
+from dpr_rag.paths import writing_to
 from dpr_rag.scaling.cutting import ROWS, parts
-from dpr_rag.scaling.part_marks import is_there, marked
+from dpr_rag.scaling.part_marks import folder_of_parts, is_there, marked
 
 Progress = Callable[[int], None]
 _BATCH = 512
@@ -124,7 +124,7 @@ def encode(
         MissingExtraError: pyarrow is not installed.
     """
     check_encoder(encoder)
-    out = place_of(out)
+    out = folder_of_parts(out)
     share = shard or Shard()
     rows = check_count("rows", rows, CorpusError)
     check_callable("progress", progress)

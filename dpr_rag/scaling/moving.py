@@ -18,10 +18,9 @@ from dpr_rag.faces import ByFace
 from dpr_rag.filters import And, Filter, parse_filter
 from dpr_rag.handed_over import contents
 from dpr_rag.passages import SOURCE_KEY, Passage
-from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
-from dpr_rag.scaling.part_marks import Elsewhere, is_there, marked
+from dpr_rag.scaling.part_marks import Elsewhere, folder_of_parts, is_there, marked
 from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
 from dpr_rag.store.recording import EARLIER, joined
@@ -129,7 +128,7 @@ def export(
     """
     rows = check_count("rows", rows, StoreError)
     check_callable("progress", progress)
-    store, out = whole(store), place_of(out)
+    store, out = whole(store), folder_of_parts(out)
     condition = None if filter is None else parse_filter(filter)
     seen = store if condition is None or _keeps_all(condition) else store.restricted(condition)
     kept: list[Vectors] = []  # of the passages that the cutting has taken, and not yet given back
@@ -148,7 +147,8 @@ def export(
         if progress is not None:
             progress(done.passages)
     if not done.passages:
-        raise StoreError(f"{seen!r} holds no passage; there is nothing to export")
+        what = "no passage" if filter is None else "no passage that the filter keeps"
+        raise StoreError(f"{store.path} holds {what}; there is nothing to export")
     return done
 
 

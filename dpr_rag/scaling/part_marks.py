@@ -13,7 +13,9 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import CorpusError, EncoderMismatchError
 from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import Part
+from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.store.recording import profile_of
 
 
@@ -37,6 +39,19 @@ def marked(part: Part, encoder: Encoder) -> Mark:
 def _text(encoder: Encoder, name: str) -> str:
     found = getattr(encoder, name, "")
     return found if isinstance(found, str) else ""
+
+
+def folder_of_parts(out: str | Path) -> Path:
+    """The folder that parts are written to.
+
+    Raises:
+        CorpusError: It is that of a store, which holds nothing but what is the store's own.
+        PathError: It is no path.
+    """
+    place = place_of(out)
+    if (place / FILE_NAME).is_file():
+        raise CorpusError(f"{place} is a store; write the parts to a folder of their own")
+    return place
 
 
 def is_there(folder: Path, mark: Mark) -> bool:

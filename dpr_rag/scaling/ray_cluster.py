@@ -16,10 +16,9 @@ from dpr_rag.corpora.parts import Mark, read_part, write_part
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import EncoderMismatchError, MissingExtraError, ScalingError, install
 from dpr_rag.passages import Passage
-from dpr_rag.paths import place_of
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded, encoded
-from dpr_rag.scaling.part_marks import is_there, marked
+from dpr_rag.scaling.part_marks import folder_of_parts, is_there, marked
 
 Progress = Callable[[int], None]
 _WAITING = ".waiting"
@@ -61,7 +60,7 @@ def encode_on_ray(
     rows = check_count("rows", rows, ScalingError)
     check_callable("progress", progress)
     encoder = check_encoder(make_encoder())
-    out = place_of(out)
+    out = folder_of_parts(out)
     waiting = out / _WAITING
     done, todo = _laid_out(passages, encoder, out, waiting, rows)
     if todo:
