@@ -510,6 +510,15 @@ def test_what_cannot_be_served_is_told_at_once(plays: PassageStore, stores: Any,
         create_app(stores or {"plays": plays}, **options)
 
 
+def test_a_number_without_end_is_told_in_a_line(client: Client) -> None:
+    answer = client().post(
+        "/v1/retrieve", content=b'{"k":' + b"9" * 5000 + b"}", headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 400
+    said = "the body cannot be read as JSON: a number has 5,000 digits, expected 4,300 at most"
+    assert answer.json() == {"error": "RequestError", "message": said}
+
+
 def test_a_query_beside_the_body_is_refused_and_not_ignored(client: Client) -> None:
     one, body = client(), {"questions": "tragedy"}
     for path in ("/v1/retrieve?k=1", "/v1/passages/count?store=other"):

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from dpr_rag.errors import ServiceTimeoutError
 
-_LARGE_BODY = 65_536
+_LARGE_BODY, _MOST_DIGITS = 65_536, 4300
 
 
 class StrictRequest(Request):
@@ -100,7 +100,9 @@ def read_json(body: bytes) -> Any:
     """
     try:
         text = body.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_refuse, parse_float=_finite, parse_int=_whole
+        )
     except RecursionError:
         raise HTTPException(400, "the body is nested too deep to be read") from None
     except ValueError as error:  # wrong UTF-8, wrong JSON, or an integer with more digits than Python reads
@@ -121,6 +123,12 @@ def _finite(text: str) -> float:
     if isinf(number):
         raise ValueError(f"the number {text:.40} is larger than any that is read")
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits, expected {_MOST_DIGITS:,} at most")
+    return int(text)
 
 
 def _refuse(name: str) -> Any:
