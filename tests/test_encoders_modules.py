@@ -54,6 +54,23 @@ def test_backbones_equal_plain_transformers(make: Callable[[Path], Path], runtim
     np.testing.assert_allclose(load(folder, runtime).encode_questions(QUESTIONS), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [tiny.xlm_roberta, tiny.mpnet, tiny.bert], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_text_that_spells_out_the_padding(make: Callable[[Path], Path], runtime: RuntimeName, tmp_path: Path) -> None:
+    """Where positions are counted from the padding's id, its token takes none, alone or in a batch."""
+    folder = about(tiny.modules(make(tmp_path / "m"), pooling="mean"), similarity_fn_name="dot")
+    encoder = load(folder, runtime)
+    tokens = encoder.sides[0].tokens
+    spelled = ["who <pad> it [PAD] is", "<pad> who", "who <pad>", "it [PAD]", *QUESTIONS]
+    ids = [sequence.ids for sequence in tokens.questions(spelled)]
+    assert sum(tokens.pad in one for one in ids) >= 2
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        expected = np.stack([model(input_ids=torch.tensor([one]))[0][0].numpy().mean(axis=0) for one in ids])
+    np.testing.assert_allclose(encoder.encode_questions(spelled), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_questions(spelled[:1]), expected[:1], atol=1e-5)
+
+
 @pytest.mark.parametrize("make", [tiny.xlm_roberta, tiny.mpnet], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_pairs_of_title_and_text(make: Callable[[Path], Path], runtime: RuntimeName, tmp_path: Path) -> None:

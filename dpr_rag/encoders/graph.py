@@ -150,10 +150,8 @@ class _Builder:
         return self.op.matmul(hidden, self._constant(weight), False, True) + bias
 
     def _embedded(self, ids: Any, segments: Any) -> Any:
-        op, zero = self.op, self._constant(np.int64(0))
-        positions = self._places(ids)
-        if first := first_position(self.tower):
-            positions = op.add(positions, self._constant(np.int64(first)))
+        zero = self._constant(np.int64(0))
+        positions = self._places_after_padding(ids) if self.tower.counts_from_padding else self._places(ids)
         embeddings = self._rows("word_embeddings", ids) + self._rows("position_embeddings", positions)
         if self.tower.backbone == "bert":
             embeddings = embeddings + self._rows("token_type_embeddings", segments)
@@ -166,6 +164,16 @@ class _Builder:
         op, zero = self.op, self._constant(np.int64(0))
         length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
         return op.range(zero, length, self._constant(np.int64(1)), "i64")
+
+    def _places_after_padding(self, ids: Any) -> Any:
+        """Positions of shape [n, length], counted from behind the padding's id.
+
+        A text can spell out the padding's token, ``<pad>``: it stands at its id, and takes no place of those behind it.
+        """
+        op, padding = self.op, self._constant(np.int64(first_position(self.tower) - 1))
+        counted = op.convert(op.not_equal(ids, padding), "i64")
+        counts = op.cum_sum(counted, self._constant(np.int64(1)), False, False)
+        return op.add(op.multiply(counts, counted), padding)
 
     def _relative_bias(self, ids: Any) -> Any:
         """What MPNet adds for the distance of two tokens, of shape [1, heads, length, length]."""
