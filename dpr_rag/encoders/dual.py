@@ -22,6 +22,7 @@ from dpr_rag.encoders.recognition import recognise_all, refuse_others
 from dpr_rag.encoders.runtime_choice import RuntimeName, choose_runtime
 from dpr_rag.encoders.saving import read_profile_file, save_towers
 from dpr_rag.encoders.sides import Progress, Side
+from dpr_rag.encoders.special_tokens import refuse_other_readings
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Role, Tower, load_tower
 from dpr_rag.errors import ModelError
@@ -147,7 +148,11 @@ class DualEncoder(LoadedEncoder):
         chosen = recognise_all(
             folders, profile=known_profile, prompts=PromptNames(question_prompt_name, passage_prompt_name)
         )
-        return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
+        encoder = cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
+        if known_profile is None:
+            for tower, side in zip(towers, encoder.sides, strict=False):
+                refuse_other_readings(side.tokens, tower.tokenizer)
+        return encoder
 
     @classmethod
     def default(

@@ -132,6 +132,10 @@ class Tokens:
         """Token ids of whole texts, without special tokens or prefix."""
         return self._ids(text.strip() for text in texts)
 
+    def around(self, ids: Sequence[int]) -> list[int]:
+        """The special tokens before and behind a text's own."""
+        return [self._cls, *ids, self._sep]
+
     def placed(self, texts: Iterable[str]) -> list[PlacedTokens]:
         """The same, with the place of each token in the text as it was read."""
         with self._naming_the_tokenizer():
@@ -163,7 +167,7 @@ class Tokens:
 
     def _single(self, ids: list[int], length: int) -> TokenSequence:
         room = min(length, self._longest) - 2
-        whole = [self._cls, *ids[:room], self._sep]
+        whole = self.around(ids[:room])
         return TokenSequence(whole, len(whole), len(ids) > room)
 
     def _ids(self, texts: Iterable[str], *, prefix: str = "") -> list[list[int]]:
