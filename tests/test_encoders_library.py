@@ -229,6 +229,18 @@ def test_models_of_other_kinds_are_refused_with_the_reason(make: Any, kind: str,
             load(made)
 
 
+def test_tokens_are_not_pooled_by_guess(tmp_path: Path) -> None:
+    """Without modules.json the library takes the mean, of models that were trained with [CLS] as well."""
+    made = modern(tmp_path / "m")
+    (made / "modules.json").unlink()
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"nothing in the folder says how .* pooled.*runtime='sentence-transformers' if the mean",
+    ):
+        load_encoder(made)
+    assert load_encoder(made, runtime="sentence-transformers").description["pooling"] == "mean"
+
+
 def test_several_threads_get_the_same(folder: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

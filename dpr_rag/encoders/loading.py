@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.folders import ModelFolder, find_folder
 from dpr_rag.encoders.library import LibraryEncoder
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime_choice import RuntimeName
@@ -41,7 +42,7 @@ def load_encoder(
         runtime: The same, or ``"sentence-transformers"``.
 
     Raises:
-        ModelError: Nothing runs it.
+        ModelError: Nothing runs it, or nothing in its files says how the vectors of its tokens become one.
         MissingExtraError: What would run it is not installed.
     """
     prompts: Any = {"question_prompt_name": question_prompt_name, "passage_prompt_name": passage_prompt_name}
@@ -65,9 +66,22 @@ def load_encoder(
                     "context, profile, dtype and runtime", cli="--context-model, --profile, --precision and --runtime"
                 )
             ) from error
+        _refuse_unsaid_pooling(find_folder(question), error)
         if find_spec("sentence_transformers") is None:
             raise MissingExtraError(
                 message_of(error) + f"; sentence-transformers may run it: {install('sentence-transformers')}"
             ) from error
         _log.info("%s; loading it through sentence-transformers", error)
     return LibraryEncoder.from_pretrained(question, device=device, **prompts)
+
+
+def _refuse_unsaid_pooling(folder: ModelFolder, error: UnsupportedModelError) -> None:
+    """Refuse a folder without modules, whose tokens the library would take the mean of, whatever the model was trained for."""
+    if not folder.modules():
+        raise UnsupportedModelError(
+            message_of(error)
+            + "; sentence-transformers may run it, but nothing in the folder says how its token vectors are pooled (no "
+            "modules.json): save it with a Transformer and a Pooling module of sentence-transformers, or "
+            + ByFace("pass runtime='sentence-transformers'", cli="pass --runtime sentence-transformers")
+            + " if the mean of its tokens is right"
+        ) from error
