@@ -21,9 +21,11 @@ from learning import plain_bert
 from dpr_rag import DualEncoder, Hit, Passage
 from dpr_rag.answer import Answer
 from dpr_rag.errors import ModelError, PassageError
+from dpr_rag.lexical.characters import letters_of
+from dpr_rag.reading import spans
 from dpr_rag.reading.profiles import DPR, OWN, ReaderProfile
 from dpr_rag.reading.reader import Reader, Reading
-from dpr_rag.reading.spans import Span, best_span, characters_of
+from dpr_rag.reading.spans import Span, _characters_in_both, best_span, characters_of
 from dpr_rag.training.reading import reader_from
 
 PASSAGES = [
@@ -162,6 +164,59 @@ def test_an_answer_is_whole_words_of_the_passages_own_text(reader: Reader, text:
     for first, last in ((at, at), (at + 1, at + 1), (at, at + 1)):
         start, end = characters_of(Span(first, last, 0.0, 0.0, 0.0), tokens, text)
         assert text[start:end] == answer
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_places_hold_whatever_was_read_as_plain_letters(reader: Reader, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pieces = [
+        *"ab2 ",
+        "  ",
+        "\n",
+        "ﬁ",
+        "ﬃ",
+        "\u00ad",
+        "´",
+        "²",
+        "10²",
+        "\u3000",
+        "，",
+        "Ａ",
+        "½",
+        "…",
+        "é",
+        "\u200d",
+        "㎏",
+        "漢",
+    ]
+    text = "".join(rng.choice(pieces, size=60))
+    (tokens,) = reader.pairs.texts([text])
+    known = _characters_in_both(tokens.read, text)
+    assert all(tokens.read[at] == text[place] for at, place in known.items())
+    assert list(known.values()) == sorted(set(known.values()))
+    assert {tokens.read[at] for at in range(len(tokens.read)) if at not in known} <= set("fi 2A,1⁄.kg\u03012")
+    for letter in "abé漢":  # nothing else becomes one of these, so each has its place
+        assert [known.get(at) for at, char in enumerate(tokens.read) if char == letter] == [
+            at for at, char in enumerate(text) if char == letter
+        ]
+
+
+def test_placing_an_answer_takes_one_pass(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long passage that begins with a space, or has a ligature, was compared with itself for seconds a hit."""
+    seen = 0
+
+    def counted(char: str) -> str:
+        nonlocal seen
+        seen += 1
+        return letters_of(char)
+
+    monkeypatch.setattr(spans, "letters_of", counted)
+    text = " " + "a king is the ﬁrst of den mark " * 3000
+    (tokens,) = reader.pairs.texts([text])
+    at = len(tokens.ids) - 2
+    start, end = characters_of(Span(at, at, 0.0, 0.0, 0.0), tokens, text)
+    assert (text[start:end], start) == ("den", text.rindex("den"))
+    assert seen == len(text)
 
 
 def test_hits_are_ranked_by_selection_and_keep_the_score_of_the_search(reader: Reader) -> None:

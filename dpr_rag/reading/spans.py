@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoders.tokens import PlacedTokens
+from dpr_rag.lexical.characters import letters_of
 
 Scores = npt.NDArray[np.float32]
 
@@ -94,11 +94,31 @@ def _place_in_text(start: int, end: int, read: str, text: str) -> tuple[int, int
 
     A character that only ``read`` has, such as the letters of a ligature, stands for what is between its neighbours.
     """
-    blocks = SequenceMatcher(None, read, text, autojunk=False).get_matching_blocks()
-    known = {a + at: b + at for a, b, size in blocks for at in range(size)}
+    known = _characters_in_both(read, text)
     begin, stop = known.get(start), known.get(end - 1)
     if begin is None:
         begin = 1 + max((to for at, to in known.items() if at < start), default=-1)
     if stop is None:
         return begin, min((to for at, to in known.items() if at >= end), default=len(text))
     return begin, stop + 1
+
+
+def _characters_in_both(read: str, text: str) -> dict[int, int]:
+    """Places in ``read`` of characters that were left as they are, each with its place in the text, in one pass.
+
+    What else :class:`~dpr_rag.encoders.plain_letters.PlainLetters` does to a text: a character becomes plain letters or
+    nothing, a space is set before a raised digit, and spaces are dropped.
+    """
+    known: dict[int, int] = {}
+    at = 0
+    for place, char in enumerate(text):
+        plain = letters_of(char)
+        if not read.startswith((char, plain, plain.lstrip(" ")), at) and read.startswith(" ", at):
+            at += 1
+        if read.startswith(char, at):
+            known[at] = place
+            at += 1
+        else:
+            for letter in plain:
+                at += read.startswith(letter, at)
+    return known
