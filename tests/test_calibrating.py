@@ -120,6 +120,7 @@ def kept(
     return tuple(float(np.mean([bool(hits) for hits in found])) for found in (bounded, others))  # type: ignore[return-value]
 
 
+@pytest.mark.untraced
 def test_a_threshold_means_the_same_in_every_mode_and_lets_few_other_topics_through(stores: list) -> None:
     """An encoder that counts words finds a stretch of twelve better than these questions, so that dense keeps fewer here.
 

@@ -600,6 +600,7 @@ def filters(corpus):
     )
 
 
+@pytest.mark.untraced
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_sql_equals_plain_evaluation(data):

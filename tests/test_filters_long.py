@@ -76,6 +76,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageStore]:
         yield made
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("where", "expected"),
     [

@@ -133,6 +133,7 @@ def test_approximate_kinds_find_nearly_all(index: str, dtype: str, tmp_path: Pat
         assert store.measure_index_recall(40, k=10) >= 0.95
 
 
+@pytest.mark.untraced
 def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
     vectors = clustered(20_500, 16)
     for index in ("hnsw", "ivf-sq8", "flat"):

@@ -101,6 +101,7 @@ def zero_page(path: Path, choose: random.Random) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("index", ["flat", "hnsw", "ivf-sq8"])
 def test_damage_is_noticed_or_harmless(index: str, tmp_path: Path) -> None:
     choose = random.Random(index)

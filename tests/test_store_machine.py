@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import Oracle, assert_equals_oracle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from dpr_rag import Passage, PassageStore, Retriever
 from dpr_rag.store import lexicon
+
+pytestmark = pytest.mark.untraced
 
 DIM = 4
 IDS = st.sampled_from([f"p{at}" for at in range(12)])
