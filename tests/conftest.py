@@ -54,7 +54,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that fork run first, as a fork copies the tables of all memory that a process has; then long ones and those with most tests."""
+    """Files that fork run first, as a fork copies the tables of all memory; then those with long tests, and with most."""
     tests = Counter(item.path for item in items)
     forking = {path for path in tests if "os.fork" in path.read_text(encoding="utf-8")}
     long = {item.path for item in items if item.get_closest_marker("untraced")}
