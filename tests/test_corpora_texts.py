@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -474,6 +475,29 @@ def test_vectors_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(error):
             write_vectors(tmp_path / name, blocks)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_new_ids_never_lie_beside_old_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, put_in_place, calls = tmp_path / "v.npy", os.replace, []
+
+    def end_before_the_second(*given: Path) -> None:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        put_in_place(*given)
+
+    write_vectors(path, [(["a", "b"], ROWS[:2])])
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", end_before_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            write_vectors(path, [(["c", "d"], ROWS[2:4])])
+    assert (path.with_suffix(".ids.txt")).read_text() == "c\nd\n"
+    with pytest.raises(CorpusError, match=r"v\.npy: no such file"):
+        list(read_vectors(path))
+    write_vectors(path, [(["c", "d"], ROWS[2:4])])
+    ((ids, vectors),) = read_vectors(path)
+    assert ids == ["c", "d"]
+    np.testing.assert_array_equal(vectors, ROWS[2:4])
 
 
 def test_a_file_that_cannot_be_decoded_is_not_called_empty(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def _write_npy(path: Path, blocks: Iterable[Block]) -> int:
             count, dim = count + len(ids), vectors.shape[1]
         file.seek(0)
         file.write(_npy_header(count, dim))
+        path.unlink(missing_ok=True)  # whoever is ended between the two files leaves none, and not others' vectors
     return count
 
 
