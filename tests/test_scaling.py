@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from dpr_rag.corpora import Columns, open_corpus, read_vectors
 from dpr_rag.corpora.columnar import PART
 from dpr_rag.corpora.parts import parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import CorpusError, DprRagError, EncoderMismatchError, PassageError, StoreError
+from dpr_rag.errors import CorpusError, DprRagError, EncoderMismatchError, PassageError, StoreError, UnreadableError
 from dpr_rag.faces import on_face
 from dpr_rag.passages import SOURCE_KEY
 from dpr_rag.scaling import Encoded, Shard, copy, encode, encoder_of_parts, export, load, merge, origin_of, recorded
@@ -453,6 +455,23 @@ class TestMoving:
                 StoreError, match="a holds no passage that the filter keeps; there is nothing to export"
             ):
                 export(one, tmp_path / "out", filter={"n": -1})
+
+    def test_a_folder_that_nobody_may_look_into_is_told_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For root, who may look into any, the system is made to refuse."""
+        locked, stat = tmp_path / "locked", os.stat
+        locked.mkdir()
+
+        def refusing(path: Any, *given: Any, **options: Any) -> os.stat_result:
+            if str(path).startswith(f"{locked}{os.sep}"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return stat(path, *given, **options)
+
+        with self.filled(tmp_path / "a", PASSAGES[:3]) as one, monkeypatch.context() as patched:
+            patched.setattr(os, "stat", refusing)
+            with pytest.raises(UnreadableError, match=r"cannot be read \(Permission denied\); check the path"):
+                export(one, locked / "parts")
 
     def test_a_lone_store_is_merged_as_a_list_of_one(self, tmp_path: Path) -> None:
         with (

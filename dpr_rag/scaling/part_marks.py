@@ -47,9 +47,10 @@ def folder_of_parts(out: str | Path) -> Path:
     Raises:
         CorpusError: It is that of a store, which holds nothing but what is the store's own.
         PathError: It is no path.
+        UnreadableError: It may not be looked into.
     """
     place = place_of(out)
-    if (place / FILE_NAME).is_file():
+    if exists(place / FILE_NAME):
         raise CorpusError(f"{place} is a store; write the parts to a folder of their own")
     return place
 
