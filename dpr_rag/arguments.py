@@ -72,10 +72,7 @@ def kind(value: object) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text is empty or consists of white space and invisible characters.
-
-    Extracted text often consists of zero-width spaces, byte order marks, soft hyphens, NUL or U+FFFD alone.
-    """
+    """Whether a text is empty or consists of white space and invisible characters, as extracted text often does."""
     return _INVISIBLE.fullmatch(text) is not None
 
 
@@ -267,7 +264,7 @@ def names_known(**synonyms: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R
                 return function(*args, **kwargs)
             except TypeError as error:
                 is_from_within = error.__traceback__ is None or error.__traceback__.tb_next is not None
-                if is_from_within or (message := _unknown_name(function, kwargs, synonyms)) is None:
+                if is_from_within or (message := _unknown_name(function, args, kwargs, synonyms)) is None:
                     raise
             raise ArgumentError(message)
 
@@ -286,14 +283,18 @@ def fields_known(kind: _Class) -> _Class:
     return kind
 
 
-def _unknown_name(function: Callable[..., Any], names: Iterable[str], synonyms: Mapping[str, str]) -> str | None:
+def _unknown_name(
+    function: Callable[..., Any], given: Any, names: Iterable[str], right: Mapping[str, str]
+) -> str | None:
     """The message about the first name that is no argument of a function; None if there is none."""
-    known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    parameters = inspect.signature(function).parameters
+    known = [name for name in parameters if name not in ("self", "cls")]
     unknown = next((name for name in names if name not in known), None)
     if unknown is None:
         return None
-    right_names = {**{other: name for other, name in _SYNONYMS.items() if name in known}, **synonyms}
-    called = function.__qualname__.removesuffix(".__init__")
-    return (
-        f"{called}() has no argument {unknown!r:.80}, expected {', '.join(known)}{nearest(unknown, known, right_names)}"
-    )
+    right_names = {**{other: name for other, name in _SYNONYMS.items() if name in known}, **right}
+    called = function.__qualname__
+    if given and len(known) < len(parameters):  # the class that the caller knows, not one that it inherits from
+        called = f"{getattr(given[0], '__name__', type(given[0]).__name__)}.{function.__name__}"
+    expected = ", ".join(known) + nearest(unknown, known, right_names)
+    return f"{called.removesuffix('.__init__')}() has no argument {unknown!r:.80}, expected {expected}"

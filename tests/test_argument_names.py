@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
+from dpr_rag import DualEncoder, MilvusStore, Passage, PassageStore, Retriever
 from dpr_rag.corpora import Question
 from dpr_rag.errors import ArgumentError, DprRagError
 from dpr_rag.evaluation import evaluate, tune
@@ -38,8 +38,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageStore]:
         (lambda store: PassageStore.open(store.path, readonly=True), "here it is 'read_only'"),
         (lambda store: PassageStore.temporary(embed_model=None), "here it is 'encoder'"),
         (lambda store: store.add(documents=[]), "here it is 'passages'"),
-        (lambda store: store.search([[0.0]], n_results=3), "here it is 'k'"),
-        (lambda store: store.rank(["q"], 1, where={}), "here it is 'filter'"),
+        (lambda store: store.search([[0.0]], n_results=3), "PassageStore.search() has*here it is 'k'"),
+        (lambda store: store.rank(["q"], 1, where={}), "PassageStore.rank() has*here it is 'filter'"),
+        (lambda store: MilvusStore.rank(object.__new__(MilvusStore), ["q"], 1, where={}), "MilvusStore.rank() has"),
         (lambda store: DualEncoder.from_pretrained(model_name="x"), "from_pretrained() has*here it is 'question'"),
         (lambda store: DualEncoder.from_pretrained("x", devise="cpu"), "did you mean 'device'?"),
         (lambda store: Passage("1", page_content="x"), "Passage() has no argument 'page_content'*here it is 'text'"),
