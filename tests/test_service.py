@@ -519,6 +519,13 @@ def test_a_number_without_end_is_told_in_a_line(client: Client) -> None:
     assert answer.json() == {"error": "RequestError", "message": said}
 
 
+def test_a_k_of_thousands_of_digits_is_told_in_a_line(client: Client) -> None:
+    answer = client().post("/v1/retrieve", json={"questions": "tragedy", "k": 10**4000})
+    assert answer.status_code == 422
+    said = "hits: far more were asked for, and this service takes 1,000 at once; ask for less"
+    assert answer.json() == {"error": "RequestError", "message": said}
+
+
 def test_a_query_beside_the_body_is_refused_and_not_ignored(client: Client) -> None:
     one, body = client(), {"questions": "tragedy"}
     for path in ("/v1/retrieve?k=1", "/v1/passages/count?store=other"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,9 +66,8 @@ class Limits:
             RequestError: It is.
         """
         if count > most:
-            raise RequestError(
-                f"{name}: {count:,} were asked for, and this service takes {most:,} at once; ask for less"
-            )
+            asked = f"{count:,}" if count <= sys.maxsize else "far more"
+            raise RequestError(f"{name}: {asked} were asked for, and this service takes {most:,} at once; ask for less")
 
     def check_texts(self, name: str, texts: Sequence[str]) -> None:
         """Refuse texts that are too long.
