@@ -37,6 +37,7 @@ from dpr_rag import (
 from dpr_rag.answer import Answer
 from dpr_rag.filters import And, Comparison
 from dpr_rag.fusion import Calibration
+from dpr_rag.passages import RESERVED_KEYS
 from dpr_rag.remote.channel import Channel
 from dpr_rag.remote.requests import AT_ONCE
 from dpr_rag.remote.retrying import Retries
@@ -307,6 +308,21 @@ def test_more_passages_than_a_service_takes_at_once_go_in_parts(tmp_path: Path) 
             remote_given.add([*many[:1199], many[0]], vectors=wide)
         assert remote_given.add(many[:1200], vectors=wide)["added"] == 1200
         assert np.array_equal(np.concatenate([vectors for _, vectors in given.batches()]), wide)
+
+
+def test_what_is_not_sent_makes_no_other_passage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one request or of several: the service sees neither the file of a passage nor what an adapter keeps in it."""
+    sent: list[Any] = []
+
+    def handled(request: httpx.Request) -> httpx.Response:
+        sent.extend(json.loads(request.content)["passages"])
+        return httpx.Response(200, json={"added": 1, "replaced": 0, "unchanged": 0})
+
+    monkeypatch.setattr("dpr_rag.remote.channel.httpx.HTTPTransport", lambda **_: httpx.MockTransport(handled))
+    given = [Passage("p", "text", "", {"n": 1, key: value}) for key in RESERVED_KEYS for value in ("a", "b")]
+    others = [Passage(f"m{at}", "text") for at in range(1500)]
+    assert RemoteStore(HERE, uds="none").add([*given, *others])["added"] == 2
+    assert [one["metadata"] for one in sent[:4]] == [{"n": 1}] * 4
 
 
 def test_wide_vectors_go_in_smaller_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ from dpr_rag.encoder import check_vectors
 from dpr_rag.errors import ArgumentError, FilterError, PathError, VectorError
 from dpr_rag.filters import Where, parse_filter
 from dpr_rag.fusion import Ranking, RankingOptions, SearchRequest
-from dpr_rag.handed_over import contents, repeated
-from dpr_rag.passages import Passage
+from dpr_rag.handed_over import repeated
 from dpr_rag.remote.wire import vectors_record
 
 SCHEMES = ("http://", "https://")
@@ -91,19 +90,25 @@ def spans(lists: Mapping[str, Sequence[Any]]) -> Iterator[slice]:
     yield slice(start, len(sizes))
 
 
-def refuse_repeated(passages: Sequence[Passage], vectors: Sequence[list[float]] | None) -> None:
+def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
     """Refuse an id that comes twice with different contents or vectors, of which one would be lost.
+
+    Args:
+        lists: The passages as they are sent, under ``passages``, and perhaps their ``vectors``.
 
     Raises:
         RepeatedIdError: One does.
     """
     first: dict[str, int] = {}
-    for at, passage in enumerate(passages):
-        before = first.setdefault(passage.id, at)
-        if before != at and contents(passages[before]) != contents(passage):
-            raise repeated(passage.id, "nothing was stored")
+    records, vectors = lists["passages"], lists.get("vectors")
+    for at, record in enumerate(records):
+        before = first.setdefault(record["id"], at)
+        if before == at:
+            continue
+        if json.dumps(records[before], sort_keys=True) != json.dumps(record, sort_keys=True):
+            raise repeated(record["id"], "nothing was stored")
         if vectors is not None and vectors[before] != vectors[at]:
-            raise repeated(passage.id, "nothing was stored", "vectors")
+            raise repeated(record["id"], "nothing was stored", "vectors")
 
 
 def _size(value: Any) -> int:

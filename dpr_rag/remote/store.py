@@ -210,6 +210,7 @@ class RemoteStore(Shared, Settings):
         """Add passages, or replace those with the same id; the service must have been started with ``--writable``.
 
         More than a service takes at once go in several requests; where one fails, what those before it brought is stored.
+        What an adapter keeps in a passage, and the file that it was read from, are not sent.
 
         Returns:
             Counts under the keys ``added``, ``replaced`` and ``unchanged``.
@@ -226,7 +227,7 @@ class RemoteStore(Shared, Settings):
             lists["vectors"] = vectors_record(check_given(rows, [passage.id for passage in checked]))
         parts = list(spans(lists))
         if len(parts) > 1:  # of one request, the service finds out
-            refuse_repeated(checked, lists.get("vectors"))
+            refuse_repeated(lists)
         counts = dict.fromkeys(("added", "replaced", "unchanged"), 0)
         for part in parts:
             answer = self._post("/v1/passages", {name: values[part] for name, values in lists.items()})
