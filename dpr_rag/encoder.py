@@ -91,7 +91,7 @@ def check_vectors(
     Args:
         vectors: Anything that numpy can read as a two-dimensional array of floats.
         rows: The expected number of rows; None for any.
-        dim: The expected number of components; None for any.
+        dim: The expected number of components; None for any. No rows have as many, whatever their shape says.
         names: Names of the rows for error messages: passage ids, or questions.
 
     Raises:
@@ -111,6 +111,8 @@ def check_vectors(
         raise VectorError(f"vectors have shape {list(array.shape)}, expected [n, dim]; {advice}")
     if rows is not None and array.shape[0] != rows:
         raise VectorError(f"{array.shape[0]} vectors were given for {rows} items; give one vector each")
+    if dim is not None and array.shape[1] != dim and not len(array):
+        return np.empty((0, dim), np.float32)
     if dim is not None and array.shape[1] != dim:
         raise VectorError(
             f"vectors have {array.shape[1]} dimensions, expected {dim}; encode with the store's own encoder"

@@ -221,12 +221,14 @@ def test_vectors_and_what_else_a_store_tells_are_the_same(local: PassageStore, u
         lambda one, store: store.select({"year": {"$lt": 1610}}, np.int64(3)),
         lambda one, store: store.search(np.ones((2, 48)), np.int64(3), exact=np.True_),
         lambda one, store: store.rank(["king"], np.int64(3)),
+        lambda one, store: store.search(np.empty((0, 7)), 3),
+        lambda one, store: store.rank([], 3, vectors=np.empty((0, 7))),
         lambda one, store: store.encode_questions([]).shape,
         lambda one, store: store.encode_questions([]).dtype,
         lambda one, store: ["p3/ü" in store, "p3" in store, 3 in store],
         lambda one, store: store.get(f"p{at}/ü" for at in range(-3000, 3000)),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_values_of_any_kind_give_what_they_give_here(local: PassageStore, uds: str, call: Callable[..., Any]) -> None:
     with asked(uds) as remote:

@@ -260,6 +260,12 @@ def test_questions_of_a_generator_are_all_answered(world: World) -> None:
     assert len(world.store.rank(iter(asked), 3)) == 2
 
 
+def test_no_vectors_have_no_hits_whatever_their_width(world: World) -> None:
+    for width in (7, world.store.dim):
+        assert world.store.search(np.empty((0, width)), 3) == []
+        assert world.store.rank([], 3, vectors=np.empty((0, width))) == []
+
+
 def test_names_of_other_libraries_are_told_the_right_one(world: World) -> None:
     store: Any = world.store
     for call, right in (
