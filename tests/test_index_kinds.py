@@ -217,6 +217,15 @@ def test_a_question_of_any_length_of_float16_store_is_scored_with_what_is_stored
         assert store.search(question, 1)[0][0].score == pytest.approx(float(stored @ question[0]), rel=1e-12)
 
 
+def test_parameters_that_wait_for_another_kind_are_told() -> None:
+    few, more, many = (kinds.plan("auto:nprobe=3", passages=count, dim=8) for count in (10, 200_000, 20_000_000))
+    assert few.reason.endswith("; nprobe will count once it takes a kind that has such a parameter")
+    assert "nprobe will count" in more.reason
+    assert (more.name, "nprobe" in more.parameters) == ("hnsw-sq8", False)
+    assert (many.parameters["nprobe"], "will count" in many.reason) == (3, False)
+    assert kinds.plan("auto:oversample=9", passages=200_000, dim=8).oversample == 9
+
+
 def test_plans_scale_with_size() -> None:
     small, large = (kinds.plan("ivf", passages=count, dim=384) for count in (10_000, 1_000_000))
     assert (small.factory, large.factory) == ("IVF256,Flat", "IVF4000,Flat")

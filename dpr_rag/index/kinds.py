@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from dpr_rag.arguments import kind
@@ -144,12 +144,19 @@ def exact(reason: str) -> Plan:
 def _automatic(given: dict[str, int], passages: int, dim: int) -> Plan:
     if passages <= AUTO_FLAT_LIMIT:
         reason = f"auto: {passages:,} passages, exact search is fast up to {AUTO_FLAT_LIMIT:,}"
-        return exact(reason)
+        return exact(reason + _waiting(given))
     # a graph answers sooner than clusters at equal index recall, but takes 140 bytes a passage and longer to build
     graph = passages <= AUTO_GRAPH_LIMIT
     name, form = ("hnsw-sq8", "a graph") if graph else ("ivf-sq8", "clusters")
+    own = {key: value for key, value in given.items() if key == "oversample" or _concerns(key, KINDS[name].factory)}
     reason = f"auto: {passages:,} passages, {form} over 1 byte per component, rescored exactly"
-    return _planned(name, KINDS[name], given, passages, dim, reason)
+    reason += _waiting([key for key in given if key not in own])
+    return _planned(name, KINDS[name], own, passages, dim, reason)
+
+
+def _waiting(names: Collection[str]) -> str:
+    """What is said of parameters that the kind has not that ``auto`` has chosen so far."""
+    return f"; {' and '.join(names)} will count once it takes a kind that has such a parameter" if names else ""
 
 
 def _planned(name: str, kind: Kind, given: dict[str, int], passages: int, dim: int, reason: str) -> Plan:
