@@ -430,6 +430,7 @@ class TestMoving:
             (lambda store, out: load([out], "a.dpr"), "store is str 'a.dpr', expected an open store"),
             (lambda store, out: recorded("a.dpr"), "store is str 'a.dpr', expected an open store"),
             (lambda store, out: load([], store), "no folder of parts was given"),
+            (lambda store, out: load(5, store), "folders is int 5, expected a folder of parts, or a list of them"),
             *(
                 (call, "is a service, which gives out no vectors")
                 for call in (

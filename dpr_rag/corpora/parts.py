@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dpr_rag.arguments import iterated
 from dpr_rag.corpora.columnar import PART, import_pyarrow
 from dpr_rag.corpora.lines import refuse_unopened
 from dpr_rag.corpora.values import parsed
@@ -187,9 +188,13 @@ def parts_of(folders: Folders) -> list[tuple[Path, Mark]]:
         folders: Where they lie, in one folder or in several.
 
     Raises:
-        CorpusError: There are none, some are missing or doubled, or they are of several corpora or encoders.
+        CorpusError: They are no folders, or hold no parts; parts are missing or doubled, or of several corpora or encoders.
     """
-    places = [place_of(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+    given = [folders] if isinstance(folders, str | Path) else folders
+    listed = iterated(
+        "folders", given, "a folder of parts, or a list of them", error=CorpusError, advice="give its path"
+    )
+    places = [place_of(one) for one in listed]
     if not places:
         raise CorpusError("no folder of parts was given; give what dpr-rag encode or export wrote to")
     parts = sorted(
