@@ -59,6 +59,20 @@ def test_other_special_tokens_are_left_to_the_library(template: str | None, tmp_
     np.testing.assert_allclose(encoder.encode_questions(tiny.QUESTIONS), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [{}, {"truncation_side": "left"}])
+def test_they_are_refused_before_a_precision_is_measured(
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes up to a minute, of a model that the library will run."""
+
+    def measured(*_: Any, **__: Any) -> None:
+        pytest.fail("a runtime was chosen")
+
+    monkeypatch.setattr("dpr_rag.encoders.dual.choose_runtime", measured)
+    with pytest.raises(UnsupportedModelError):
+        DualEncoder.from_pretrained(made(tmp_path / "m", None, **settings), device="cpu")
+
+
 def test_the_usual_special_tokens_are_read_here(tmp_path: Path) -> None:
     folder = made(tmp_path / "m", "[CLS] $A [SEP]")
     encoder = load_encoder(folder, device="cpu", dtype="float32")

@@ -148,11 +148,10 @@ class DualEncoder(LoadedEncoder):
         chosen = recognise_all(
             folders, profile=known_profile, prompts=PromptNames(question_prompt_name, passage_prompt_name)
         )
-        encoder = cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
         if known_profile is None:
-            for tower, side in zip(towers, encoder.sides, strict=False):
-                refuse_other_readings(side.tokens, tower.tokenizer)
-        return encoder
+            for tower in towers:
+                refuse_other_readings(tower, chosen)  # before its graph is built, and the precision chosen
+        return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
 
     @classmethod
     def default(

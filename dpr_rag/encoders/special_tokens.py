@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from dpr_rag.encoders.profiles import PASS_PROFILE
+from dpr_rag.encoders.profiles import PASS_PROFILE, Profile
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.tokens import Tokens
+from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import UnsupportedModelError
 
 _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")
@@ -15,17 +13,18 @@ _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")
 _REMEDY = "; let sentence-transformers run it, or " + PASS_PROFILE + " to have it read as other models are"
 
 
-def refuse_other_readings(tokens: Tokens, files: TokenizerFiles) -> None:
+def refuse_other_readings(tower: Tower, profile: Profile) -> None:
     """Refuse a tokenizer whose texts would get other tokens here than in transformers.
 
     Args:
-        tokens: What was built of the files.
-        files: The files.
+        tower: The model with its tokenizer's files.
+        profile: What its texts are read by.
 
     Raises:
         UnsupportedModelError: It adds other special tokens, or cuts what is too long at its beginning.
     """
-    settings, described = (_json(files, name) for name in ("tokenizer_config.json", "tokenizer.json"))
+    files = tower.tokenizer
+    settings, described = (files.json(name) for name in ("tokenizer_config.json", "tokenizer.json"))
     truncation = described.get("truncation") or {}
     side = settings.get("truncation_side") or (truncation.get("direction") if isinstance(truncation, dict) else None)
     if str(side).lower() == "left":
@@ -34,7 +33,7 @@ def refuse_other_readings(tokens: Tokens, files: TokenizerFiles) -> None:
             + _REMEDY
         )
     if described and str(settings.get("tokenizer_class")).removesuffix("Fast") in _GENERIC:
-        _refuse_other_specials(tokens, files)
+        _refuse_other_specials(Tokens(tower, profile), files)
 
 
 def _refuse_other_specials(tokens: Tokens, files: TokenizerFiles) -> None:
@@ -46,8 +45,3 @@ def _refuse_other_specials(tokens: Tokens, files: TokenizerFiles) -> None:
         raise UnsupportedModelError(
             f"{files.name}: its tokenizer.json makes {shown!r:.80} of the text 'a', dpr-rag {wanted!r:.80}" + _REMEDY
         )
-
-
-def _json(files: TokenizerFiles, name: str) -> dict[str, Any]:
-    content = json.loads(files.files.get(name, b"{}"))
-    return content if isinstance(content, dict) else {}

@@ -89,7 +89,7 @@ class TokenizerFiles:
 
     def specification(self) -> dict[str, Any]:
         """The tokenizer as the object in ``tokenizer.json``, with the flags of ``tokenizer_config.json`` applied."""
-        flags = self._json("tokenizer_config.json")
+        flags = self.json("tokenizer_config.json")
         specification = self._read() | {"truncation": None, "padding": None}
         normaliser, splitter = specification.get("normalizer"), specification.get("pre_tokenizer")
         if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
@@ -99,17 +99,17 @@ class TokenizerFiles:
         if isinstance(splitter, dict) and splitter.get("type") == "ByteLevel" and "add_prefix_space" in flags:
             specification["pre_tokenizer"] = splitter | {"add_prefix_space": bool(flags["add_prefix_space"])}
         specification["added_tokens"] = self._added_tokens(specification, flags)
-        if self._json(_LIBRARY).get("do_lower_case") is True:
+        if self.json(_LIBRARY).get("do_lower_case") is True:
             specification["normalizer"] = _lowering(specification.get("normalizer"))
         return specification
 
     def _read(self) -> dict[str, Any]:
         if "tokenizer.json" in self.files:
-            specification = self._json("tokenizer.json")
+            specification = self.json("tokenizer.json")
             if not isinstance(specification.get("model"), dict):
                 raise ModelError(f"{self.name}: tokenizer.json describes no tokenizer model; fetch the file again")
             return specification
-        kind = self._json("tokenizer_config.json").get("tokenizer_class")
+        kind = self.json("tokenizer_config.json").get("tokenizer_class")
         if kind is not None and str(kind).removesuffix("Fast") not in _KNOWN_CLASSES:
             raise UnsupportedModelError(
                 f"{self.name}: its tokenizer is a {kind!s:.60}, which its vocabulary alone does not describe; make a "
@@ -117,7 +117,7 @@ class TokenizerFiles:
             )
         if "vocab.txt" in self.files:
             return _wordpiece(self._text("vocab.txt"))
-        return _byte_level(self._json("vocab.json"), self._text("merges.txt"))
+        return _byte_level(self.json("vocab.json"), self._text("merges.txt"))
 
     def _added_tokens(self, specification: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The tokens that stand beside the vocabulary, those that only ``tokenizer_config.json`` names included."""
@@ -152,7 +152,7 @@ class TokenizerFiles:
         bert = self.specification()["model"].get("type") == "WordPiece"
         specials = dict(_BERT_SPECIALS if bert else _ROBERTA_SPECIALS)
         for file in ("special_tokens_map.json", "tokenizer_config.json"):
-            settings = self._json(file)
+            settings = self.json(file)
             for role in specials:
                 token = settings.get(f"{role}_token")
                 if token:
@@ -187,7 +187,12 @@ class TokenizerFiles:
         ]
         return [model, sorted(added, key=lambda token: str(token.get("content")))] if model or added else []
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def json(self, name: str) -> dict[str, Any]:
+        """The object in a file, empty where there is no such file.
+
+        Raises:
+            ModelError: It holds none.
+        """
         try:
             content = json.loads(self.files.get(name, b"{}"))
         except (ValueError, RecursionError) as error:
