@@ -90,6 +90,28 @@ def test_ance_searches_every_so_many_steps(folder: Path, monkeypatch: pytest.Mon
     assert "ance searches a store for its negatives" in refused.output
 
 
+@pytest.mark.parametrize(("count", "batch"), [(16, 64), (10, 4), (11, 3)])
+@pytest.mark.parametrize("more", [(), ("--accumulate", 2), ("--refresh", 1)])
+def test_an_epoch_of_ance_asks_every_question(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, batch: int, more: tuple[object, ...]
+) -> None:
+    from dpr_rag.training.ance import AnceBatches
+
+    asked: list[str] = []
+    monkeypatch.setattr(
+        AnceBatches,
+        "batches",
+        lambda self, epoch, *, seed, made=AnceBatches.batches: (
+            asked.extend(one.questions) or one for one in made(self, epoch, seed=seed)
+        ),
+    )
+    monkeypatch.setattr(trainer, "check_learnable", lambda epoch, objective: None)
+    write_training(folder / "t.json", SAMPLES[:count])
+    given = ("--store", folder / "s", "--epochs", 1, "--batch", batch, *more)
+    assert run(*line(folder, "ance", "out", *given)).exit_code == 0
+    assert {*asked} == {sample.question for sample in SAMPLES[:count]}
+
+
 @pytest.fixture
 def teacher(folder: Path) -> DualEncoder:
     """A model that margins are learnt of."""
@@ -321,7 +343,8 @@ def test_recipes_have_their_papers_numbers(folder: Path, monkeypatch: pytest.Mon
     assert watching.shown is not None
     expected = {
         "dpr": {"batch_size": 128, "learning_rate": 2e-5, "epochs": 40, "warmup_steps": None},
-        "ance": {"batch_size": 64, "learning_rate": 1e-6, "steps": 40, "warmup_steps": 4},
+        # four questions in each of four phases, which are a batch
+        "ance": {"batch_size": 64, "learning_rate": 1e-6, "steps": 160, "warmup_steps": 16},
         "tas-b": {"batch_size": 256, "learning_rate": 7e-6, "epochs": 40, "warmup_steps": 4},
         "contriever": {"batch_size": 2048, "learning_rate": 5e-5, "steps": 500_000, "warmup_steps": 20_000},
     }

@@ -130,8 +130,8 @@ class Preparation:
             depth=options.depth,
             refresh=refresh,
         )
-        of_epoch = -(-len(samples) // (settings.batch_size * settings.accumulate))
-        return self._prepared(source, steps=settings.steps or settings.epochs * of_epoch)
+        of_epochs = source.steps_of(settings.epochs, accumulate=settings.accumulate)
+        return self._prepared(source, steps=settings.steps or of_epochs)
 
     def _tas_b(self) -> Prepared:
         from dpr_rag.training.folder import OutputFolder

@@ -63,8 +63,8 @@ class AnceBatches:
             raise TrainingError(f"share is {share!r}, expected a number above 0 and at most 1")
         self._samples, self._store = samples, store
         self._batch_size, self._hard_negatives, self._depth = batch_size, hard_negatives, depth
-        self._phases = round(1 / share)
-        self._size = -(-len(samples) // self._phases)
+        self._size = -(-len(samples) // round(1 / share))
+        self._phases = -(-len(samples) // self._size)  # fewer than were asked for, where these would find nobody left
         self._refresh = refresh
         drawn: int | str = self._phases
         if refresh is not None:
@@ -75,6 +75,12 @@ class AnceBatches:
 
     def __len__(self) -> int:
         return -(-self._size // self._batch_size)
+
+    def steps_of(self, epochs: int, *, accumulate: int = 1) -> int:
+        """Steps in which every question is seen so many times, of ``accumulate`` batches each."""
+        if self._refresh is not None:
+            return epochs * -(-len(self._samples) // (self._batch_size * accumulate))
+        return epochs * self._phases * -(-len(self) // accumulate)
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
         """Encode the corpus with the newest weights and search it for the questions of a phase."""
