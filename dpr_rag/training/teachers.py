@@ -14,7 +14,7 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import MissingExtraError, TrainingError, install
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
-from dpr_rag.training.batches import key_of
+from dpr_rag.training.batches import check_sizes, key_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,9 +46,11 @@ def score_samples(
         progress: Called with the number of samples done.
 
     Raises:
-        TrainingError: The teacher gives another number of scores than it was asked for, or one that is not finite.
+        TrainingError: The teacher gives another number of scores than it was asked for, or one that is not finite; or the
+            batch size is below 1.
     """
     check_callable("progress", progress)
+    check_sizes(batch_size)
     done: list[TrainingSample] = []
     for start in range(0, len(samples), batch_size):
         chosen = samples[start : start + batch_size]

@@ -18,7 +18,8 @@ from dpr_rag.errors import TrainingError
 from dpr_rag.evaluation.judging import judge_for, judged
 from dpr_rag.passages import Passage
 from dpr_rag.store import PassageStore
-from dpr_rag.training.batches import fingerprint_of, key_of
+from dpr_rag.training.batches import check_positives, check_sizes, fingerprint_of, key_of
+from dpr_rag.training.checks import check_int, check_number
 
 LOWER_IS_BETTER = frozenset({"nll", "average_rank"})
 _BLOCK = 512
@@ -57,7 +58,8 @@ class SampleValidation:
         temperature: Of the loss.
 
     Raises:
-        TrainingError: There are no samples, or no two passages to tell apart.
+        TrainingError: There are no samples, one has no positive, there are no two passages to tell apart, or a number is out of
+            range.
     """
 
     names = ("nll", "average_rank")
@@ -72,6 +74,9 @@ class SampleValidation:
     ) -> None:
         if not samples:
             raise TrainingError("there are no validation samples; give some, or none of this validation")
+        check_positives(samples)
+        check_sizes(batch_size, hard_negatives)
+        check_number("temperature", temperature, above=0.0)
         self._questions = [sample.question for sample in samples]
         self._columns: dict[tuple[str, str], int] = {}
         self._passages: list[TrainingPassage] = []
@@ -142,7 +147,7 @@ class StoreValidation:
 
     Raises:
         EvaluationError: The questions cannot be judged.
-        TrainingError: Every question is right, or wrong, whatever the weights are.
+        TrainingError: Every question is right, or wrong, whatever the weights are; or a k or the limit is out of range.
     """
 
     def __init__(
@@ -155,6 +160,10 @@ class StoreValidation:
     ) -> None:
         self._by = judge_for(questions)
         self._questions = questions
+        for k in ks:
+            check_int("k", k, 1)
+        if limit is not None:
+            check_int("limit", limit, 0)
         passages = {passage.id: passage for passage in islice(store, limit)}
         if limit is not None:
             known = dict.fromkeys(name for question in questions for name in question.positive_ids)
