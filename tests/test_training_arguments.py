@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny import TinyEncoder
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import DprRagError, TrainingError
-from dpr_rag.training import SampleValidation, StoreValidation
+from dpr_rag.training import Mining, SampleValidation, StoreValidation, mine
 from dpr_rag.training.teachers import score_samples
 
 SAMPLE = TrainingSample("who", (), (TrainingPassage("a king"),), (), (TrainingPassage("a prince"),))
@@ -53,3 +54,55 @@ def test_validations_say_what_is_wrong(
 ) -> None:
     with pytest.raises(DprRagError, match=message):
         make(store)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"negatives": None}, "negatives is None, expected an integer of at least 1"),
+        ({"negatives": 2.5}, "negatives is 2.5, expected an integer of at least 1"),
+        ({"negatives": 0}, "negatives is 0, expected an integer of at least 1"),
+        ({"first": "1"}, "first is '1', expected an integer of at least 1"),
+        ({"last": True}, "last is True, expected an integer of at least 1"),
+        ({"positive_last": 1.5}, "positive_last is 1.5, expected an integer of at least 1"),
+        ({"margin": "1"}, "margin is '1', expected a number"),
+        ({"regex": "no"}, "regex is the string 'no', expected True or False"),
+        ({"keep": "no"}, "keep is the string 'no', expected True or False"),
+        ({"bm25": {"k1": 1.0}}, "bm25 is dict {'k1': 1.0}, expected a BM25"),
+    ],
+)
+def test_mining_is_told_what_it_can_do(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DprRagError, match=message):
+        Mining(**given)
+
+
+def test_mining_takes_numbers_of_numpy() -> None:
+    numbers = {"negatives": np.int64(3), "last": np.int32(9), "positive_last": np.int8(2), "margin": np.float32(0.5)}
+    assert repr(Mining(**numbers)) == repr(Mining(negatives=3, last=9, positive_last=2, margin=0.5))
+
+
+@pytest.mark.parametrize(
+    ("questions", "message"),
+    [
+        (
+            "who wrote hamlet",
+            "questions is the string 'who wrote hamlet', expected a list of Questions; read a file with",
+        ),
+        (Question("1", "who"), "questions is Question .*, expected a list of Questions"),
+        (None, "questions is NoneType None, expected a list of Questions"),
+        (["who wrote hamlet"], "one of questions is str 'who wrote hamlet', expected a Question; read a file with"),
+    ],
+)
+def test_questions_to_mine_for_are_questions(store: PassageStore, questions: Any, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        mine(questions, store)
+
+
+def test_what_is_mined_is_a_store(store: PassageStore) -> None:
+    asked = [Question("1", "who wrote hamlet", ("number",))]
+    with pytest.raises(TrainingError, match="store is NoneType None, expected an open store; open one with open_store"):
+        mine(asked, None)  # type: ignore[arg-type]
+    with pytest.raises(
+        TrainingError, match=r"mining is the string 'bm25', expected a Mining; make one as Mining\('bm25'"
+    ):
+        mine(asked, store, mining="bm25")  # type: ignore[arg-type]

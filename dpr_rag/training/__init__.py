@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dpr_rag.training.batches import Batch, BatchSource, Pick, RandomBatches, RefreshingSource, make_batch
 from dpr_rag.training.distilling import Distillation, TaughtBatches
-from dpr_rag.training.mining import Mining, MiningReport, mine
+from dpr_rag.training.mining import Mining, mine
+from dpr_rag.training.mining_report import MiningReport
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.progress import Progress
 from dpr_rag.training.running import TrainingResult, train

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Literal, get_args
 
-from dpr_rag.arguments import check_callable
+from dpr_rag.arguments import check_callable, check_count, check_flag, check_instance, check_number, iterated, kind
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.evaluation import has_answer
@@ -15,9 +16,9 @@ from dpr_rag.faces import ByFace
 from dpr_rag.fusion import Ranking
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.stores import Store
+from dpr_rag.stores import Store, is_store
 from dpr_rag.training.batches import key_of
-from dpr_rag.training.checks import check_number
+from dpr_rag.training.mining_report import MiningReport
 
 From = Literal["bm25", "dense", "both"]
 Leg = Literal["bm25", "dense"]
@@ -43,7 +44,8 @@ class Mining:
             The lower the rank, the more passages hold an answer such as a number by chance.
 
     Raises:
-        TrainingError: A value is out of range, or a margin is given for both rankings.
+        TrainingError: A value is out of range or none, or a margin is given for both rankings.
+        ArgumentError: ``regex`` or ``keep`` is neither true nor false.
     """
 
     source: From = "bm25"
@@ -59,17 +61,15 @@ class Mining:
     def __post_init__(self) -> None:
         if self.source not in get_args(From):
             raise TrainingError(unknown("source", self.source, get_args(From)))
-        if self.negatives < 1 or not 1 <= self.first <= self.last:
-            raise TrainingError(
-                ByFace(
-                    f"negatives={self.negatives}",
-                    cli=f"--negatives {self.negatives}",
-                    page=f"negatives {self.negatives}",
-                )
-                + f", ranks {self.first} to {self.last}: expected at least one negative, and ranks "
-                "from 1 that rise"
-            )
-        if self.positive_last is not None and not 1 <= self.positive_last <= self.last:
+        for name in ("negatives", "first", "last", "positive_last"):
+            if name != "positive_last" or self.positive_last is not None:
+                object.__setattr__(self, name, check_count(name, getattr(self, name), TrainingError))
+        check_flag("regex", self.regex)
+        check_flag("keep", self.keep)
+        check_instance("bm25", self.bm25, BM25, TrainingError)
+        if self.first > self.last:
+            raise TrainingError(f"ranks {self.first} to {self.last}: expected ranks that rise; swap them")
+        if self.positive_last is not None and self.positive_last > self.last:
             raise TrainingError(
                 ByFace(
                     f"positive_last={self.positive_last}",
@@ -81,7 +81,8 @@ class Mining:
                 + ": no more passages are looked at"
             )
         if self.margin is not None:
-            check_number("margin", self.margin)
+            margin = check_number("margin", self.margin, TrainingError, low=-math.inf)
+            object.__setattr__(self, "margin", margin)
             if self.source == "both":
                 raise TrainingError(
                     ByFace(f"margin={self.margin}", cli=f"--margin {self.margin}", page=f"a margin of {self.margin}")
@@ -95,50 +96,22 @@ class Mining:
         return ("bm25", "dense") if self.source == "both" else (self.source,)
 
 
-@dataclass(frozen=True, slots=True)
-class MiningReport:
-    """What became of the questions.
-
-    Attributes:
-        questions: Questions that were read.
-        samples: Samples that came of them.
-        without_positive: Questions left out: no positive passage is in the store and none that was found holds an answer.
-        missing_positives: Positive ids that the store does not have.
-        short: Samples with fewer hard negatives than asked for.
-        without_negatives: Samples among them that have none.
-        unscored: Samples for which the margin could not be applied, since no positive of theirs is in the store.
-        examples: The first of the questions left out, and of the ids that are missing.
-    """
-
-    questions: int = 0
-    samples: int = 0
-    without_positive: int = 0
-    missing_positives: int = 0
-    short: int = 0
-    without_negatives: int = 0
-    unscored: int = 0
-    examples: tuple[str, ...] = ()
-
-    def lines(self) -> list[str]:
-        """What is worth a line to the person who mines."""
-        counts = (
-            (self.without_positive, "questions have no positive passage and were left out"),
-            (self.missing_positives, "positive ids are not in the store"),
-            (self.short, f"samples have fewer hard negatives than asked for, {self.without_negatives:,} of them none"),
-            (self.unscored, "samples have no positive in the store, so that no margin could be kept"),
-        )
-        return [f"{count:,} {what}" for count, what in counts if count] + [f"  {example}" for example in self.examples]
-
-
 class Miner:
     """Makes training samples of questions, and counts what becomes of them.
 
     Args:
         store: An open store; for ``dense`` with its encoder.
         mining: Which negatives.
+
+    Raises:
+        TrainingError: One of them is none.
     """
 
     def __init__(self, store: Store, mining: Mining | None = None) -> None:
+        if not is_store(store):
+            raise TrainingError(f"store is {kind(store)}, expected an open store; open one with open_store(address)")
+        if mining is not None:
+            check_instance("mining", mining, Mining, TrainingError, advice="; make one as Mining('bm25', negatives=30)")
         self._store, self._mining = store, mining or Mining()
         self._counts: dict[str, int] = {}
         self._examples: list[str] = []
@@ -155,9 +128,16 @@ class Miner:
         the best-ranked passage that holds one, as DPR did for TriviaQA, WebQuestions and TREC (section 4.2). DPR took
         BM25's ranking; here it is that of the source, and for ``both`` BM25's and then, if it finds none, the dense one.
         A passage with the text of a positive, but for spaces and case, is no negative whatever its title.
+
+        Raises:
+            TrainingError: They are no list of questions, or one is none.
         """
-        iterator = iter(questions)
+        advice = "read a file with read_questions() or read_training()"
+        iterator = iterated("questions", questions, "a list of Questions", error=TrainingError, advice=advice)
         while batch := list(islice(iterator, _BATCH)):
+            for item in batch:
+                if not isinstance(item, Question | TrainingSample):
+                    raise TrainingError(f"one of questions is {kind(item)}, expected a Question; {advice}")
             texts = [item.question for item in batch]
             rankings = {
                 leg: self._store.rank(texts, self._mining.last, ranking=self._ranking(leg)) for leg in self._mining.legs
@@ -271,6 +251,7 @@ def mine(
 
     Raises:
         EncoderMismatchError: The source is ``dense`` or ``both``, and the store has no encoder.
+        TrainingError: An argument is not what it should be.
     """
     check_callable("progress", progress)
     miner = Miner(store, mining)
