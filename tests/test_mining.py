@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tiny import TinyEncoder
@@ -17,6 +19,7 @@ from dpr_rag.evaluation import has_answer
 from dpr_rag.training import Mining, mine
 from dpr_rag.training.inputs import read_minable
 
+Form = Literal["NFC", "NFD"]
 PASSAGES = [
     Passage("hamlet", "Hamlet is a tragedy by William Shakespeare", "Hamlet"),
     Passage("faust", "Faust is a tragedy by Goethe", "Faust"),
@@ -227,3 +230,12 @@ def test_a_training_set_has_no_split(tmp_path: Path) -> None:
     write_training(tmp_path / "t.json", [TrainingSample("who", (), (TrainingPassage("it"),))])
     with pytest.raises(CorpusError, match=r"t.json: is a training set and has no split 'dev'"):
         read_minable(tmp_path / "t.json", split="dev")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_positive_whose_accents_are_written_otherwise_is_no_negative(store: PassageStore, form: Form) -> None:
+    text = "Hélène wrote the café’s tragedy"
+    store.add([Passage("same", unicodedata.normalize(form, text), "Other"), Passage("other", "the café’s tragedy")])
+    positive = TrainingPassage(unicodedata.normalize("NFD" if form == "NFC" else "NFC", text))
+    (sample,), _ = mine([TrainingSample("who wrote the café’s tragedy", (), (positive,))], store)
+    assert [one.id for one in sample.hard_negatives if "caf" in one.text] == ["other"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
@@ -127,7 +128,8 @@ class Miner:
         Positives are those of a training sample; or the passages of ``positive_ids``; or, where only answers are known,
         the best-ranked passage that holds one, as DPR did for TriviaQA, WebQuestions and TREC (section 4.2). DPR took
         BM25's ranking; here it is that of the source, and for ``both`` BM25's and then, if it finds none, the dense one.
-        A passage with the text of a positive, but for spaces and case, is no negative whatever its title.
+        A passage with the text of a positive, but for spaces, case and how accents are written (NFC or NFD), is no negative
+        whatever its title.
 
         Raises:
             TrainingError: They are no list of questions, or one is none.
@@ -268,7 +270,7 @@ def _training_passage(passage: Passage, score: float | None = None) -> TrainingP
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split()).lower()
+    return " ".join(unicodedata.normalize("NFC", text).split()).lower()
 
 
 def _key(passage: Passage) -> tuple[str, str]:
