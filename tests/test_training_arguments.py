@@ -13,7 +13,10 @@ from tiny import TinyEncoder
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import DprRagError, TrainingError
-from dpr_rag.training import Mining, SampleValidation, StoreValidation, mine
+from dpr_rag.training import Mining, NegativeLogLikelihood, SampleValidation, StoreValidation, mine
+from dpr_rag.training.ance import AnceBatches
+from dpr_rag.training.contriever import CropBatches, MomentumContrast
+from dpr_rag.training.tas_b import MarginMSE, cluster_questions
 from dpr_rag.training.teachers import score_samples
 
 SAMPLE = TrainingSample("who", (), (TrainingPassage("a king"),), (), (TrainingPassage("a prince"),))
@@ -106,3 +109,36 @@ def test_what_is_mined_is_a_store(store: PassageStore) -> None:
         TrainingError, match=r"mining is the string 'bm25', expected a Mining; make one as Mining\('bm25'"
     ):
         mine(asked, store, mining="bm25")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda store: NegativeLogLikelihood(temperature="4"), "temperature is '4', expected a number above 0"),
+        (
+            lambda store: NegativeLogLikelihood(temperature=float("inf")),
+            "temperature is inf, expected a number above 0",
+        ),
+        (lambda store: MomentumContrast(temperature=0), "temperature is 0, expected a number above 0"),
+        (lambda store: MomentumContrast(queue=-1), "queue is -1, expected an integer of at least 0"),
+        (lambda store: MomentumContrast(momentum=2), "momentum is 2, expected a number at least 0 and at most 1"),
+        (lambda store: MarginMSE(weight=float("nan")), "weight is nan, expected a number at least 0"),
+        (
+            lambda store: MarginMSE(in_batch="cross-encoder/one"),
+            "in_batch is the string .*, expected a function, or None",
+        ),
+        (lambda store: CropBatches(["a king"], shortest="a"), "shortest is 'a', expected a number at least 0"),
+        (lambda store: CropBatches(["a king"], deletion=None), "deletion is None, expected a number at least 0"),
+        (
+            lambda store: AnceBatches([SAMPLE], store, share="a"),
+            "share is 'a', expected a number above 0 and at most 1",
+        ),
+        (lambda store: cluster_questions(["a", "b"], TinyEncoder(), "1"), "clusters is '1', expected an integer"),
+        (lambda store: cluster_questions(["a", "b"], TinyEncoder(), 1.5), "clusters is 1.5, expected an integer"),
+    ],
+)
+def test_recipes_say_which_number_is_wrong(
+    store: PassageStore, make: Callable[[PassageStore], object], message: str
+) -> None:
+    with pytest.raises(DprRagError, match=message):
+        make(store)

@@ -21,7 +21,7 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
 from dpr_rag.store import PassageStore
 from dpr_rag.training.batches import Batch, check_positives, check_sizes, draw, fingerprint_of, make_batch
-from dpr_rag.training.checks import check_int
+from dpr_rag.training.checks import check_int, check_number
 from dpr_rag.training.mining import Miner, Mining
 from dpr_rag.training.weighted import in_turn
 
@@ -59,8 +59,7 @@ class AnceBatches:
         check_positives(samples)
         check_sizes(batch_size, hard_negatives)
         check_int("depth", depth, 1)
-        if not 0 < share <= 1:
-            raise TrainingError(f"share is {share!r}, expected a number above 0 and at most 1")
+        check_number("share", share, above=0.0, high=1.0)
         self._samples, self._store = samples, store
         self._batch_size, self._hard_negatives, self._depth = batch_size, hard_negatives, depth
         self._size = -(-len(samples) // round(1 / share))

@@ -18,7 +18,7 @@ from dpr_rag.corpora import TrainingPassage
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
 from dpr_rag.training.batches import Batch, Pick, check_sizes, in_random_order, make_batch
-from dpr_rag.training.checks import check_int
+from dpr_rag.training.checks import check_int, check_number, check_share
 from dpr_rag.training.cutting import joined_words, words_of
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import Objective
@@ -57,6 +57,8 @@ class CropBatches:
     ) -> None:
         check_sizes(batch_size)
         check_int("window", window, 2)
+        for name, share in (("shortest", shortest), ("longest", longest), ("deletion", deletion)):
+            check_share(name, share)
         words = [words_of(text if isinstance(text, str) else text.text) for text in texts]
         self._texts = [text for text in words if len(text) > 1]
         if not self._texts or not 0 < shortest <= longest <= 1 or not 0 <= deletion < 1:
@@ -104,10 +106,16 @@ class MomentumContrast(Objective):
     Args:
         queue: Most vectors that are remembered (131,072 in the paper).
         temperature: Scores are divided by it.
-        momentum: Share of the old weights when the momentum tower follows.
+        momentum: Share of the old weights when the momentum tower follows, in [0, 1].
+
+    Raises:
+        TrainingError: A number is out of range.
     """
 
     def __init__(self, *, queue: int = 131_072, temperature: float = 0.05, momentum: float = 0.9995) -> None:
+        check_int("queue", queue, 0)
+        check_number("temperature", temperature, above=0.0)
+        check_share("momentum", momentum)
         self._size, self._temperature, self._momentum = queue, temperature, momentum
         self._queue: torch.Tensor | None = None
         self._newest: list[torch.Tensor] = []

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from dpr_rag.errors import TrainingError
 from dpr_rag.training.batches import Batch
+from dpr_rag.training.checks import check_number
 from dpr_rag.training.model import Model
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class NegativeLogLikelihood(Objective):
     """
 
     def __init__(self, *, temperature: float = 1.0) -> None:
-        if not temperature > 0:
-            raise TrainingError(f"temperature is {temperature!r}, expected a number above 0")
+        check_number("temperature", temperature, above=0.0)
         self.temperature = temperature
 
     @property

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
 from dpr_rag.index.library import import_faiss
 from dpr_rag.training.batches import Batch, Pick, check_positives, check_sizes, fingerprint_of, key_of, make_batch
+from dpr_rag.training.checks import check_int, check_number
 from dpr_rag.training.objective import Objective
 from dpr_rag.training.teachers import Teacher, scores_of
 
@@ -42,6 +44,8 @@ def cluster_questions(
         TrainingError: There are fewer questions than clusters.
     """
     faiss = import_faiss()
+    check_int("clusters", clusters, 1)
+    check_int("seed", seed, 0)
     if not 1 <= clusters <= len(questions):
         raise TrainingError(
             f"{clusters} clusters of {len(questions)} questions: expected from one to as many as questions"
@@ -140,9 +144,15 @@ class MarginMSE(Objective):
         in_batch: The teacher of the second part; None leaves it out.
         weight: Of the second part.
         name: What identifies the in-batch teacher, for going on after an interruption.
+
+    Raises:
+        ArgumentError: The teacher cannot be called.
+        TrainingError: The weight is negative or no number.
     """
 
     def __init__(self, *, in_batch: Teacher | None = None, weight: float = 0.75, name: str = "") -> None:
+        check_callable("in_batch", in_batch)
+        check_number("weight", weight, low=0.0)
         self._teacher, self._weight, self._name = in_batch, weight, name
 
     @property
