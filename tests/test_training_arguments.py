@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tiny import TinyEncoder
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import DprRagError, TrainingError
-from dpr_rag.training import Mining, NegativeLogLikelihood, SampleValidation, StoreValidation, mine
+from dpr_rag.training import Mining, NegativeLogLikelihood, SampleValidation, StoreValidation, TrainingSettings, mine
 from dpr_rag.training.ance import AnceBatches
 from dpr_rag.training.contriever import CropBatches, MomentumContrast
 from dpr_rag.training.tas_b import MarginMSE, cluster_questions
@@ -142,3 +143,15 @@ def test_recipes_say_which_number_is_wrong(
 ) -> None:
     with pytest.raises(DprRagError, match=message):
         make(store)
+
+
+def test_settings_take_numbers_of_numpy_as_pythons_own() -> None:
+    swept = TrainingSettings(steps=np.int64(3), learning_rate=np.float64(1e-3), dropout=np.float32(0.5))
+    plain = TrainingSettings(steps=3, learning_rate=1e-3, dropout=0.5)
+    assert json.dumps(swept.as_dict()) == json.dumps(plain.as_dict())
+
+
+@pytest.mark.parametrize("name", ["shuffle_positives", "bf16", "gradient_cache"])
+def test_settings_that_are_true_or_false_are_nothing_else(name: str) -> None:
+    with pytest.raises(DprRagError, match=f"{name} is the string 'no', expected True or False"):
+        TrainingSettings(**{name: "no"})  # type: ignore[arg-type]

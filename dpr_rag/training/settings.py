@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from dpr_rag.arguments import check_flag
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.training.checks import check_int, check_number
@@ -53,6 +56,7 @@ class TrainingSettings:
 
     Raises:
         TrainingError: A value is out of range.
+        ArgumentError: ``shuffle_positives``, ``bf16`` or ``gradient_cache`` is neither true nor false.
     """
 
     batch_size: int = 128
@@ -80,6 +84,7 @@ class TrainingSettings:
     log_every: int = 10
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for name in ("batch_size", "epochs", "accumulate", "save_every", "log_every"):
             check_int(name, getattr(self, name), 1)
         for name in ("steps", "chunk_tokens", "validate_every"):
@@ -100,6 +105,14 @@ class TrainingSettings:
             check_number("dropout", self.dropout, low=0.0, below=1.0)
         if self.towers not in get_args(Towers):
             raise TrainingError(unknown("towers", self.towers, get_args(Towers)))
+
+    def _check_kinds(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, np.integer | np.floating):  # of a sweep; JSON and fingerprints know Python's own
+                object.__setattr__(self, name, value.item())
+        for name in ("shuffle_positives", "bf16", "gradient_cache"):
+            if name != "gradient_cache" or self.gradient_cache is not None:
+                check_flag(name, getattr(self, name))
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that affect the weights, as a JSON object; saving and logging intervals do not."""
