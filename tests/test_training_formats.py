@@ -15,6 +15,7 @@ from dpr_rag import Passage, PassageStore
 from dpr_rag.cli import models
 from dpr_rag.corpora import TrainingPassage, read_training, write_jsonl
 from dpr_rag.errors import CorpusError
+from dpr_rag.training import read_samples
 from dpr_rag.training.inputs import is_training
 
 ROWS = [
@@ -182,3 +183,36 @@ def test_tevatrons_ids_are_mined(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     (sample,) = read_training(tmp_path / "t.json")
     assert [one.id for one in (*sample.positives, *sample.hard_negatives)] == ["p", "n"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"Query": "who", "Pos": ["a king"], "Neg": ["a prince"], "Pos_Scores": [3], "NEG_SCORES": [1]},
+        {"Question": "who", "Positive_ctxs": [{"text": "a king", "score": 3}]}
+        | {"Hard_Negative_Ctxs": [{"text": "a prince", "score": 1}]},
+        {
+            "Anchor": "who",
+            "Positive": [{"text": "a king", "score": 3}],
+            "Negative_1": [{"text": "a prince", "score": 1}],
+        },
+    ],
+)
+def test_the_case_of_a_key_loses_no_negatives(tmp_path: Path, item: dict[str, object]) -> None:
+    (tmp_path / "t.json").write_text(json.dumps([item]))
+    (sample,), report = read_samples(tmp_path / "t.json")
+    assert (sample.question, report.without_hard_negatives) == ("who", 0)
+    assert [(one.text, one.score) for one in (*sample.positives, *sample.hard_negatives)] == [
+        ("a king", 3.0),
+        ("a prince", 1.0),
+    ]
+
+
+def test_a_key_that_is_a_number_holds_no_negatives(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(
+        json.dumps([{"query": "who", "pos": ["a king"], "neg": ["a prince"], "2023": "x"}])
+    )
+    (tmp_path / "t.csv").write_text("question,positive,negative,1\nwho,a king,a prince,noise\n")
+    for name in ("t.json", "t.csv"):
+        (sample,), _ = read_samples(tmp_path / name)
+        assert [one.text for one in sample.hard_negatives] == ["a prince"]

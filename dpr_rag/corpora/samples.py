@@ -22,6 +22,8 @@ _OF_DPR = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
 _ANCHOR = "anchor"
 _SCORES = {"pos": "pos_scores", "neg": "neg_scores"}
 """Where FlagEmbedding keeps a teacher's scores of the texts under a key."""
+_KNOWN = {*QUESTIONS, *POSITIVES_KEYS, *NEGATIVES_KEYS, *_SCORES.values(), _ANCHOR, "answers"}
+_NUMBERED = "negative_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def sample_of(item: dict[str, Any]) -> TrainingSample:
         CorpusError: A key is missing or has the wrong type.
         PassageError: The question is blank or no text.
     """
+    item = _with_usual_keys(item)
     question = check_question(item[_ANCHOR]) if _ANCHOR in item else asked_of(item)
     answers = strings(item.get("answers"), "answers")
     if any(name in item for name in _OF_DPR):
@@ -87,15 +90,29 @@ def sample_of(item: dict[str, Any]) -> TrainingSample:
     return TrainingSample(question, answers, _passages(item, positive), negatives, negatives)
 
 
+def _with_usual_keys(item: dict[str, Any]) -> dict[str, Any]:
+    """The object with its known keys as they are written here, whatever their case, as those of questions are found."""
+    usual = {name: name.strip().casefold() for name in item}
+    return {plain if plain not in item and _is_known(plain) else name: item[name] for name, plain in usual.items()}
+
+
+def _is_known(name: str) -> bool:
+    return name in _KNOWN or is_numbered(name)
+
+
 def unread_in(item: Iterable[str]) -> list[str]:
     """The keys of a sample's object that are not read."""
-    known = {*QUESTIONS, *POSITIVES_KEYS, *NEGATIVES_KEYS, *_SCORES.values(), _ANCHOR, "answers", *IDS}
-    return [name for name in item if name.strip().casefold() not in known and name not in _negatives([name])]
+    return [name for name in item if not _is_known(plain := name.strip().casefold()) and plain not in IDS]
 
 
 def _negatives(item: Iterable[str]) -> list[str]:
     """The keys of negatives; sentence-transformers numbers them, ``negative_1`` and so on."""
-    return [name for name in item if name in NEGATIVES_KEYS or name.removeprefix("negative_").isdecimal()]
+    return [name for name in item if name in NEGATIVES_KEYS or is_numbered(name)]
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a key is one of sentence-transformers' for several negatives, such as ``negative_1``."""
+    return name.startswith(_NUMBERED) and name.removeprefix(_NUMBERED).isdecimal()
 
 
 def _passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:

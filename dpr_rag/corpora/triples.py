@@ -9,7 +9,14 @@ from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import OnBad, bad_line, tell
 from dpr_rag.corpora.question import ANSWERS, POSITIVES, key_of
 from dpr_rag.corpora.rows import Lines, Shape, read_rows
-from dpr_rag.corpora.samples import NEGATIVES_KEYS, POSITIVES_KEYS, QUESTION_KEYS, TrainingPassage, TrainingSample
+from dpr_rag.corpora.samples import (
+    NEGATIVES_KEYS,
+    POSITIVES_KEYS,
+    QUESTION_KEYS,
+    TrainingPassage,
+    TrainingSample,
+    is_numbered,
+)
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, read_header, refuse_bare_returns
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
@@ -64,7 +71,7 @@ def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSampl
     lines = Lines(path)
     names = list(_PLAIN) if delimiter is None else read_header(lines, delimiter, QUESTION_KEYS, POSITIVES_KEYS)
     wanted = [names.index(key_of(keys, names) or "") for keys in (QUESTION_KEYS, POSITIVES_KEYS)]
-    negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or _is_numbered(name)]
+    negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or is_numbered(name)]
     shape = Shape(len(names), tuple(wanted), (delimiter or "\t").encode(), strict=delimiter not in (None, "\t"))
     for line, row in read_rows(lines, shape, on_bad=on_bad):
         if delimiter is not None and names_in(row) == names:
@@ -75,10 +82,6 @@ def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSampl
             tell(on_bad, bad_line(path, line, error))
         else:
             yield line, sample
-
-
-def _is_numbered(name: str) -> bool:
-    return name.removeprefix("negative_").isdecimal()
 
 
 def _sample(row: list[str], wanted: list[int], negatives: list[int], width: int) -> TrainingSample:
