@@ -133,6 +133,17 @@ def test_what_teaches_less_is_said(
     assert [one[: len(start)] for one, start in zip(found, said, strict=True)] == said
 
 
+@pytest.mark.parametrize(("warmup", "said"), [(7, 0), (8, 1)])
+def test_a_long_warm_up_is_told_by_the_steps_that_are_taken(
+    tmp_path: Path, start: DualEncoder, warmup: int, said: int
+) -> None:
+    settings = replace(SETTINGS, batch_size=2, epochs=4, accumulate=2, warmup_steps=warmup)
+    found = cautions(SAMPLES, settings.batch_size, settings.hard_negatives, settings)
+    assert [one.startswith(f"the warm-up of {warmup} steps is as long") for one in found] == [True] * said
+    if not said:  # three batches of two make two steps of an epoch
+        assert train(SAMPLES, tmp_path / "out", init=start, settings=settings).steps == 4 * 2
+
+
 @pytest.fixture
 def few(tmp_path: Path) -> Iterator[PassageStore]:
     with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store:

@@ -63,7 +63,7 @@ def cautions(
     if len(samples) > 1 and len({key_of(sample.positives[0]) for sample in samples}) == 1 and bare < len(samples):
         warnings.append("all samples have the same positive: they learn from their hard negatives alone")
     if settings is not None and settings.warmup_steps:
-        steps = settings.steps or settings.epochs * -(-len(samples) // batch_size) // settings.accumulate
+        steps = settings.steps or settings.epochs * -(-len(samples) // (batch_size * settings.accumulate))
         if settings.warmup_steps >= steps > 1:
             warnings.append(
                 f"the warm-up of {settings.warmup_steps:,} steps is as long as the training: the learning rate never reaches "
