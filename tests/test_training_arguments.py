@@ -90,11 +90,11 @@ def test_mining_takes_numbers_of_numpy() -> None:
     [
         (
             "who wrote hamlet",
-            "questions is the string 'who wrote hamlet', expected a list of Questions; read a file with",
+            "questions is the string 'who wrote hamlet', expected a list of Questions; make one with",
         ),
         (Question("1", "who"), "questions is Question .*, expected a list of Questions"),
         (None, "questions is NoneType None, expected a list of Questions"),
-        (["who wrote hamlet"], "one of questions is str 'who wrote hamlet', expected a Question; read a file with"),
+        (["who wrote hamlet"], "one of questions is str 'who wrote hamlet', expected a Question; make one with"),
     ],
 )
 def test_questions_to_mine_for_are_questions(store: PassageStore, questions: Any, message: str) -> None:

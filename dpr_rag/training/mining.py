@@ -134,7 +134,9 @@ class Miner:
         Raises:
             TrainingError: They are no list of questions, or one is none.
         """
-        advice = "read a file with read_questions() or read_training()"
+        advice = (
+            "make one with Question(id, question, answers), or read a file with read_questions() or read_training()"
+        )
         iterator = iterated("questions", questions, "a list of Questions", error=TrainingError, advice=advice)
         while batch := list(islice(iterator, _BATCH)):
             for item in batch:
