@@ -111,9 +111,9 @@ def check_vectors(
         raise VectorError(f"vectors have shape {list(array.shape)}, expected [n, dim]; {advice}")
     if rows is not None and array.shape[0] != rows:
         raise VectorError(f"{array.shape[0]} vectors were given for {rows} items; give one vector each")
-    if dim is not None and array.shape[1] != dim and not len(array):
-        return np.empty((0, dim), np.float32)
     if dim is not None and array.shape[1] != dim:
+        if not len(array):
+            return np.empty((0, dim), np.float32)
         raise VectorError(
             f"vectors have {array.shape[1]} dimensions, expected {dim}; encode with the store's own encoder"
         )

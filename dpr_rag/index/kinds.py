@@ -74,7 +74,8 @@ class Plan:
     reason: str = ""
 
 
-_DIGITS = re.compile("[0-9]{1,18}")
+DIGITS = re.compile("[0-9]{1,18}")
+"""How a parameter's number is written: too short for Python to refuse its digits."""
 
 
 def parse(spec: str) -> tuple[str, dict[str, int]]:
@@ -97,7 +98,7 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     parameters = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if key not in PARAMETERS or not _DIGITS.fullmatch(value) or not 0 < int(value) <= PARAMETERS[key]:
+        if key not in PARAMETERS or not DIGITS.fullmatch(value) or not 0 < int(value) <= PARAMETERS[key]:
             limits = ", ".join(f"{known}=1 to {most:,}" for known, most in PARAMETERS.items())
             raise IndexKindError(
                 f"index parameter {item!r:.80} of {spec!r:.80} is unknown or out of bounds; there are {limits}"

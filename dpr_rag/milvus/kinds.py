@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from dpr_rag.errors import IndexKindError, unknown
+from dpr_rag.index.kinds import DIGITS
 
 _NAMES = {"auto": "FLAT", "flat": "FLAT", "hnsw": "HNSW", "ivf-flat": "IVF_FLAT", "ivf-sq8": "IVF_SQ8"}
 _DEFAULTS: dict[str, dict[str, int]] = {
@@ -16,7 +16,6 @@ _DEFAULTS: dict[str, dict[str, int]] = {
     "IVF_SQ8": {"lists": 1024, "probes": 64},
 }
 _FOLDERS_NAMES = {"nlist": "lists", "nprobe": "probes"}
-_DIGITS = re.compile("[0-9]{1,18}")
 _ENGINE_NAMES = {"links": "M", "lists": "nlist", "probes": "nprobe", "efSearch": "ef"}
 
 
@@ -54,7 +53,7 @@ class Kind:
             if key in seen:
                 raise IndexKindError(f"index {text!r:.80} names the parameter {given!r} twice; leave one of them out")
             seen.add(key)
-            if key not in parameters or not _DIGITS.fullmatch(value) or int(value) < 1:
+            if key not in parameters or not DIGITS.fullmatch(value) or int(value) < 1:
                 raise IndexKindError(
                     f"index {text!r:.80}: {part!r:.40} is no parameter of {kind} with a positive integer; there are "
                     f"{', '.join(parameters) or 'none'}"

@@ -103,16 +103,8 @@ class RemoteStore(Shared, Settings):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Search for questions in words, see ``PassageStore.rank``."""
-        request = SearchRequest(
-            check_questions(questions),
-            k,
-            filter,
-            vectors,
-            ranking=ranking,
-            diversity=diversity,
-            min_relevance=min_relevance,
-        )
-        return self.execute(request)
+        options: Any = {"ranking": ranking, "diversity": diversity, "min_relevance": min_relevance}
+        return self.execute(SearchRequest(check_questions(questions), k, filter, vectors, **options))
 
     @names_known()
     async def arank(
@@ -127,16 +119,8 @@ class RemoteStore(Shared, Settings):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Like :meth:`rank`, without blocking the event loop."""
-        request = SearchRequest(
-            check_questions(questions),
-            k,
-            filter,
-            vectors,
-            ranking=ranking,
-            diversity=diversity,
-            min_relevance=min_relevance,
-        )
-        return await self.aexecute(request)
+        options: Any = {"ranking": ranking, "diversity": diversity, "min_relevance": min_relevance}
+        return await self.aexecute(SearchRequest(check_questions(questions), k, filter, vectors, **options))
 
     @names_known()
     def search(
